@@ -1,0 +1,221 @@
+"""What a table's columns are: inferred once, checked, kept with the exact Arrow schema so that types come back.
+
+May import errors and data.physical.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from synthgen.data.physical import flat, is_number, to_physical
+from synthgen.errors import ConfigError, DataError
+
+Kind = Literal["continuous", "integer", "categorical", "boolean", "datetime", "timedelta", "constant", "id"]
+Label = str | int | float | bool
+
+MAX_CLASSES = 1_000
+ID_MIN_ROWS = 100
+_LABEL_NAMES = ("label", "target", "class", "y")
+_ID_NAME = re.compile(r"(^|[_\W])(id|uuid|guid|key|pk)([_\W]|$)|[a-z](Id|ID|Key|Uuid|UUID)$", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it means to a model (``kind``) and how it is stored (``type``)."""
+
+    name: str
+    kind: Kind
+    type: pa.DataType
+    nullable: bool
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """The input's own Arrow schema (metadata included), the label's name, and every other column in input order."""
+
+    arrow: pa.Schema
+    label: str
+    columns: tuple[Column, ...]
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns that a model may see: neither constant nor an id."""
+        return tuple(column for column in self.columns if column.kind not in ("constant", "id"))
+
+    def to_json(self) -> dict[str, object]:
+        """Return the schema as JSON types; ``from_json`` reads it back."""
+        return {
+            "arrow": base64.b64encode(self.arrow.serialize().to_pybytes()).decode(),
+            "label": self.label,
+            "kinds": {column.name: column.kind for column in self.columns},
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, object]) -> TableSchema:
+        """Return the schema that ``to_json`` wrote."""
+        arrow = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(str(data["arrow"]))))
+        kinds = cast("dict[str, Kind]", data["kinds"])
+        columns = tuple(
+            Column(name, kind, arrow.field(name).type, arrow.field(name).nullable) for name, kind in kinds.items()
+        )
+        return cls(arrow, str(data["label"]), columns)
+
+
+def find_label(names: Sequence[str], label: str | None, *, source: str = "the table") -> str:
+    """Return the label column: the one asked for, or the only one named label, target, class or y in any case.
+
+    Raises ConfigError that lists the candidates where none or several fit, DataError with close matches where
+    the one asked for is not there.
+    """
+    listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
+    if label is not None:
+        if label in names:
+            return label
+        close = difflib.get_close_matches(label, names, n=3)
+        hint = f"did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
+        raise DataError(f"column {label!r} is not in {source}; {hint}columns are: {listed}")
+    found = [name for name in names if name.lower() in _LABEL_NAMES]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ConfigError(
+            f"several columns could be the label of {source}: {', '.join(found)}; choose one with --label"
+        )
+    raise ConfigError(f"no column of {source} is named label, target, class or y; choose one with --label: {listed}")
+
+
+def infer_schema(
+    table: pa.Table, *, label: str, drop: Iterable[str] = (), categorical: Iterable[str] = ()
+) -> TableSchema:
+    """Return the schema of ``table`` without the columns in ``drop``; those in ``categorical`` are categories.
+
+    Raises DataError for duplicate names, nested or unsupported types, infinite numbers, free text, or a table
+    that has only the label.
+    """
+    names = table.schema.names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"column names occur more than once: {', '.join(map(repr, twice))}; rename them")
+    drop, categorical = set(drop), set(categorical)
+    for option, chosen in (("--drop", drop), ("--categorical", categorical)):
+        unknown = sorted(chosen - set(names))
+        if unknown:
+            raise ConfigError(f"{option} names {unknown[0]!r}, which is not a column; columns are: {', '.join(names)}")
+    if label in drop:
+        raise ConfigError(f"the label column {label!r} cannot be dropped")
+    index = _index_columns(table.schema)
+    columns = tuple(
+        Column(name, _kind(name, table.column(name), name in index, name in categorical), field.type, field.nullable)
+        for name, field in zip(names, table.schema, strict=True)
+        if name != label and name not in drop
+    )
+    if not columns:
+        raise DataError(f"the table has only the label column {label!r}; nothing to generate")
+    kept = [field for field in table.schema if field.name not in drop]
+    return TableSchema(pa.schema(kept, metadata=table.schema.metadata), label, columns)
+
+
+def _index_columns(schema: pa.Schema) -> set[str]:
+    """Names of the columns that hold a pandas index: row names, nothing to learn."""
+    try:
+        described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        return {name for name in described.get("index_columns", []) if isinstance(name, str)}
+    except (ValueError, AttributeError, TypeError):  # pandas' metadata is a hint; a broken one is not an error
+        return set()
+
+
+def _kind(name: str, column: pa.ChunkedArray, index: bool, categorical: bool) -> Kind:
+    kind = column.type
+    dictionary = types.is_dictionary(kind)
+    stored = kind.value_type if dictionary else kind
+    if types.is_nested(stored) or types.is_interval(stored) or not (is_number(stored) or _is_text(stored)):
+        what = "nested values" if types.is_nested(stored) else f"the type {stored}"
+        raise DataError(f"column {name!r} holds {what}, which cannot be balanced; leave it out with --drop {name}")
+    if len(column) == 0 or column.null_count == len(column):
+        return "constant"
+    if index:
+        return "id"
+    if types.is_floating(stored):
+        _finite(name, column)
+    if _constant(column):
+        return "constant"
+    if categorical or dictionary:
+        return "categorical"
+    if types.is_boolean(stored):
+        return "boolean"
+    if types.is_duration(stored):
+        return "timedelta"
+    if types.is_temporal(stored):
+        return "datetime"
+    if types.is_integer(stored):
+        return "id" if _id_like(name, column) else "integer"
+    if is_number(stored):
+        return "continuous"
+    return _text_kind(name, column)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_string_view(kind)
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_fixed_size_binary(kind)
+        or types.is_null(kind)
+    )
+
+
+def _finite(name: str, column: pa.ChunkedArray) -> None:
+    bad = pc.sum(pc.is_inf(column.cast(pa.float64()))).as_py() or 0
+    if bad:
+        raise DataError(
+            f"column {name!r} holds {bad} infinite values; replace them, or drop the column with --drop {name}"
+        )
+
+
+def _constant(column: pa.ChunkedArray) -> bool:
+    return column.null_count == 0 and len(pc.unique(column.slice(0, 1000))) == 1 and len(pc.unique(column)) == 1
+
+
+def _id_like(name: str, column: pa.ChunkedArray) -> bool:
+    """Unique, complete, and either named like an id, of one fixed pattern, or past the whole numbers of a double."""
+    if len(column) < ID_MIN_ROWS or column.null_count or len(pc.unique(column)) < len(column):
+        return False
+    if _ID_NAME.search(name) or name.startswith("__index_level_"):
+        return True
+    if types.is_integer(column.type):
+        return int(np.abs(to_physical(column).values.astype(np.float64)).max()) > 2**53
+    head = flat(column.slice(0, 1000)).to_pylist()
+    return len({_pattern(value) for value in head}) == 1
+
+
+def _pattern(value: object) -> str:
+    text = value.hex() if isinstance(value, bytes) else str(value)
+    return re.sub(r"[a-z]", "a", re.sub(r"[A-Z]", "A", re.sub(r"[0-9a-f]", "0", text)))
+
+
+def _text_kind(name: str, column: pa.ChunkedArray) -> Kind:
+    if _id_like(name, column):
+        return "id"
+    if len(column) >= ID_MIN_ROWS:
+        distinct = len(pc.unique(column.drop_null()))
+        known = len(column) - column.null_count
+        if distinct > max(ID_MIN_ROWS, known // 2):
+            raise DataError(
+                f"column {name!r} looks like free text or names ({distinct} different values in {known} rows); "
+                f"it would come back word for word: leave it out with --drop {name}, "
+                f"or keep it as categories with --categorical {name}"
+            )
+    return "categorical"

@@ -1,0 +1,123 @@
+"""Which rows are set aside: by a seeded hash of the row or group, so that a table that grows keeps its holdout.
+
+May import data.dataset and data.hashing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthgen.data.dataset import TabularDataset
+from synthgen.data.hashing import column_hashes, mix
+from synthgen.data.physical import is_number, to_physical
+from synthgen.errors import ConfigError, DataError
+from synthgen.seeding import derive
+
+MIN_TRAIN_ROWS = 5
+MAX_DUPLICATES = 0.3
+MAX_ATOM = 0.01
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row positions (int64, ascending) of the two sides, and what a reader of the verdict should know of them."""
+
+    train: np.ndarray
+    holdout: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def split_holdout(
+    dataset: TabularDataset, *, share: float, seed: int, group: str | None = None, time: str | None = None
+) -> Split:
+    """Set about ``share`` of every class aside: by row, by ``group`` (whole groups), or the latest rows by ``time``.
+
+    Rows with the same features stay on one side unless more than 30 % of all rows are such duplicates, or the same
+    features make up more than 1 % of the rows (a value of the population, not a copy of a person).
+    A class keeps at least 5 rows for training. Raises ConfigError for unusable columns or shares.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"holdout must lie between 0 and 1, got {share}")
+    if time is not None:
+        return _by_time(dataset, share, time, group)
+    keys, notes = row_keys(dataset, group=group)
+    draw = mix(keys + np.uint64(derive(seed, "holdout")))
+    aside = draw < np.uint64(int(share * 2.0**64))
+    codes = dataset.label_codes
+    for code, label in enumerate(dataset.classes):
+        rows = np.flatnonzero(codes == code)
+        short = min(MIN_TRAIN_ROWS, len(rows)) - np.count_nonzero(~aside[rows])
+        if short > 0:  # the rows that were nearest to staying come back; a whole group comes with them
+            back = rows[aside[rows]][np.argsort(draw[rows[aside[rows]]])[::-1][:short]]
+            aside[np.isin(draw, draw[back])] = False
+            notes = (*notes, f"class {label!r} has too few rows to set {share:.0%} of them aside")
+    return Split(np.flatnonzero(~aside), np.flatnonzero(aside), notes)
+
+
+def folds(dataset: TabularDataset, *, n_folds: int, seed: int, group: str | None = None) -> list[Split]:
+    """Deal all rows into ``n_folds`` stratified folds; duplicates (or groups) stay together."""
+    keys, notes = row_keys(dataset, group=group)
+    draw = mix(keys + np.uint64(derive(seed, "folds")))
+    fold = np.zeros(len(dataset), dtype=np.int64)
+    codes = dataset.label_codes
+    # a key is dealt within the rarest class that it occurs in, so that each class spreads evenly
+    order = np.lexsort((draw, np.bincount(codes, minlength=len(dataset.classes))[codes]))
+    _, first, inverse = np.unique(draw[order], return_index=True, return_inverse=True)
+    home = codes[order][first]  # np.unique gives the first occurrence: the rarest class
+    dealt = np.zeros(len(first), dtype=np.int64)
+    for code in np.unique(home):
+        members = np.flatnonzero(home == code)
+        dealt[members] = (np.arange(len(members)) + derive(seed, "deal", int(code)) % n_folds) % n_folds
+    fold[order] = dealt[inverse]
+    return [Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k), notes) for k in range(n_folds)]
+
+
+def row_keys(dataset: TabularDataset, *, group: str | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return (N,) uint64 keys of what must stay together, with notes for the verdict."""
+    if group is not None:
+        if group not in dataset.table.schema.names:
+            raise ConfigError(f"--group names {group!r}, which is not a column")
+        return column_hashes(dataset.table.column(group)), ()
+    keys = dataset.feature_hashes()
+    _, inverse, repeats = np.unique(keys, return_inverse=True, return_counts=True)
+    share = 1 - len(repeats) / max(1, len(keys))
+    if share > MAX_DUPLICATES:
+        apart = np.ones(len(repeats), dtype=bool)
+        note = f"{share:.0%} of the rows repeat another row's features, so equal rows stand on both sides of the split"
+    else:
+        apart = repeats > max(20, MAX_ATOM * len(keys))
+        note = (
+            f"rows that occur more than {MAX_ATOM:.0%} of the time are split like any other, "
+            "so they stand on both sides of the split"
+        )
+    if not apart.any():
+        return keys, ()
+    order = np.argsort(inverse, kind="stable")
+    starts = np.r_[0, np.cumsum(repeats)[:-1]]
+    occurrence = np.empty(len(keys), dtype=np.uint64)
+    occurrence[order] = np.arange(len(keys)) - starts[inverse[order]]
+    single = mix(keys + occurrence * np.uint64(0x9E3779B97F4A7C15))
+    return np.where(apart[inverse], single, keys), (note,)
+
+
+def _by_time(dataset: TabularDataset, share: float, time: str, group: str | None) -> Split:
+    if group is not None:
+        raise ConfigError("--group and --time cannot be combined; choose how rows are set aside")
+    if time not in dataset.table.schema.names:
+        raise ConfigError(f"--time names {time!r}, which is not a column")
+    column = dataset.table.column(time)
+    if not is_number(column.type):
+        raise ConfigError(f"--time names {time!r}, a column of type {column.type}; it must be a date, time or number")
+    stamps = to_physical(column)
+    if not stamps.valid.all():
+        missing = int(np.count_nonzero(~stamps.valid))
+        raise DataError(f"column {time!r} orders the rows by time but is missing in {missing} of them")
+    cut = np.sort(stamps.values)[int(np.ceil(len(dataset) * (1 - share)))]
+    aside = stamps.values >= cut
+    codes = dataset.label_codes
+    gone = [repr(label) for code, label in enumerate(dataset.classes) if not (~aside & (codes == code)).any()]
+    if gone:
+        raise DataError(f"before the cut by {time!r} there is no row of class {', '.join(gone)}; lower --holdout")
+    return Split(np.flatnonzero(~aside), np.flatnonzero(aside))

@@ -1,0 +1,62 @@
+"""The errors users meet. One line each: what, what was got, what to do, with real names.
+
+SynthgenError
+├── ConfigError            exit 2   a value, an option or a combination that cannot be
+├── DataError              exit 3   what was read cannot be balanced
+│   └── TooFewRows
+├── PublishError           exit 4   the destination
+│   └── DestinationChanged          another run published first and the inputs differ
+├── EngineError            exit 5   training or sampling
+│   └── Diverged
+└── GateFailed             exit 6   raised by the Prefect flow alone
+"""
+
+from __future__ import annotations
+
+
+class SynthgenError(Exception):
+    """Base of every error that synthgen raises on purpose; ``exit_code`` is the command line's."""
+
+    exit_code = 1
+
+
+class ConfigError(SynthgenError):
+    """A value, an option or a combination of them that cannot be."""
+
+    exit_code = 2
+
+
+class DataError(SynthgenError):
+    """What was read cannot be balanced as it is."""
+
+    exit_code = 3
+
+
+class TooFewRows(DataError):
+    """A class or a table has fewer rows than the request needs."""
+
+
+class PublishError(SynthgenError):
+    """The destination refused, or is not one that may be written."""
+
+    exit_code = 4
+
+
+class DestinationChanged(PublishError):
+    """Another run published while this one worked, and from other inputs."""
+
+
+class EngineError(SynthgenError):
+    """Training or sampling failed."""
+
+    exit_code = 5
+
+
+class Diverged(EngineError):
+    """Training left the finite numbers and did not come back at a lower rate."""
+
+
+class GateFailed(SynthgenError):
+    """The check said FAIL; only the Prefect flow raises it, so that its alerts work."""
+
+    exit_code = 6
