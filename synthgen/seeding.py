@@ -20,8 +20,14 @@ def derive(seed: int, *path: str | int) -> int:
     >>> derive(0, "fit", "fraud", 12) == derive(0, "fit", "fraud", 12) != derive(1, "fit", "fraud", 12)
     True
     """
-    text = "\x1f".join([str(int(seed)), *(f"{type(part).__name__}:{part}" for part in path)])
+    text = "\x1f".join([str(int(seed)), *map(_named, path)])
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
+
+
+def _named(part: str | int) -> str:
+    """One step of a path, so that no two paths read alike: 1 is not "1", and a separator in a name is doubled."""
+    plain = part.item() if isinstance(part, np.generic) else part
+    return f"{type(plain).__name__}:{plain}".replace("\x1f", "\x1f\x1f")
 
 
 def numpy_rng(seed: int, *path: str | int) -> np.random.Generator:

@@ -18,13 +18,23 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from synthgen.data.hashing import row_hashes
-from synthgen.data.physical import flat, is_number, to_physical
-from synthgen.data.schema import MAX_CLASSES, Label, TableSchema, infer_schema
-from synthgen.errors import DataError
+from synthgen.data.physical import flat, is_number, to_physical, widened
+from synthgen.data.schema import MAX_CLASSES, Label, TableSchema, difference, infer_schema, listed
+from synthgen.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+
+
+_LABEL_TYPES = (
+    types.is_string,
+    types.is_large_string,
+    types.is_integer,
+    types.is_floating,
+    types.is_boolean,
+    types.is_null,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +57,17 @@ class TabularDataset:
     def label_codes(self) -> np.ndarray:
         """(N,) int32: each row's index into ``classes``."""
         values = _plain(self.table.column(self.label))
-        codes = pc.index_in(values, value_set=pa.array(list(self.classes), type=values.type))
-        return np.asarray(flat(codes).to_numpy(zero_copy_only=False), dtype=np.int32)
+        codes = flat(pc.index_in(values, value_set=pa.array(list(self.classes), type=values.type)))
+        if codes.null_count:
+            raise DataError(f"label column {self.label!r} has {codes.null_count} rows of none of the known classes")
+        return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int32)
 
     def counts(self) -> dict[Label, int]:
         """Return rows per class; every class is there, 0 included."""
         return dict(zip(self.classes, np.bincount(self.label_codes, minlength=len(self.classes)).tolist(), strict=True))
 
     def take(self, rows: np.ndarray) -> TabularDataset:
-        """Return the rows at the integer positions (or where the bool mask is true), in that order."""
+        """Return the rows at the integer positions from 0 on (or where the bool mask is true), in that order."""
         rows = np.asarray(rows)
         picked = (
             self.table.filter(pa.array(rows)) if rows.dtype == bool else self.table.take(pa.array(rows, pa.int64()))
@@ -63,13 +75,21 @@ class TabularDataset:
         return TabularDataset(picked, self.schema, self.classes)
 
     def of_class(self, label: Label) -> TabularDataset:
-        """Return the rows of one class."""
+        """Return the rows of one class. Raises ConfigError for a label that is none."""
+        if label not in self.classes:
+            raise ConfigError(f"class {label!r} does not occur; classes are: {listed([*map(text_of, self.classes)])}")
         return self.take(self.label_codes == self.classes.index(label))
 
     def concat(self, *others: TabularDataset) -> TabularDataset:
-        """Return these rows followed by the others', all of one schema."""
+        """Return these rows followed by the others'. Raises DataError where columns or classes are not the same."""
+        for other in others:
+            if not other.table.schema.equals(self.table.schema):
+                raise DataError(f"the rows to add differ in {difference(self.table.schema, other.table.schema)}")
+            unknown = [text_of(label) for label, n in other.counts().items() if n and label not in self.classes]
+            if unknown:
+                raise DataError(f"the rows to add are of a class that is not known here: {', '.join(unknown)}")
         tables = [self.table, *(other.table for other in others if len(other))]
-        return TabularDataset(pa.concat_tables(tables), self.schema, self.classes)
+        return TabularDataset(_one_dictionary(pa.concat_tables(tables)), self.schema, self.classes)
 
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of schema and content; the same in whatever files and chunks the rows came."""
@@ -92,7 +112,10 @@ class TabularDataset:
         return frame
 
     def to_torch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return features (N, F) float32, missing as NaN and categories as codes, and label codes (N,) int64."""
+        """Return features (N, F) float32 and label codes (N,) int64.
+
+        Missing is NaN; a categorical column gives its own codes, text its rank among the values of these rows.
+        """
         import torch
 
         columns = [self._numbers(column.name) for column in self.schema.features]
@@ -101,13 +124,17 @@ class TabularDataset:
 
     def _numbers(self, name: str) -> np.ndarray:
         column = self.table.column(name)
-        if types.is_dictionary(column.type) or not is_number(column.type):
-            encoded = column if types.is_dictionary(column.type) else column.dictionary_encode()
-            column = pa.chunked_array(
-                [chunk.indices.cast(pa.int32()) for chunk in encoded.unify_dictionaries().chunks], pa.int32()
-            )
+        scale = 1.0
+        if types.is_dictionary(column.type):
+            chunks = column.unify_dictionaries().chunks
+            column = pa.chunked_array([chunk.indices.cast(pa.int32()) for chunk in chunks], pa.int32())
+        elif types.is_decimal(column.type):
+            scale = 10.0**-column.type.scale
+        elif not is_number(column.type):
+            column = _plain(column)
+            column = pc.index_in(column, value_set=pc.drop_null(pc.unique(column)).sort())
         numbers = to_physical(column)
-        return np.where(numbers.valid, numbers.values.astype(np.float64), np.nan).astype(np.float32)
+        return np.where(numbers.valid, scale * numbers.values.astype(np.float64), np.nan).astype(np.float32)
 
 
 def from_table(
@@ -119,10 +146,23 @@ def from_table(
     continuous, of one class only or of more than 1,000.
     """
     if table.num_rows == 0:
-        raise DataError("the dataset is empty: 0 rows")
+        raise DataError("the dataset is empty: 0 rows; it needs rows of two classes or more")
     schema = infer_schema(table, label=label, drop=drop, categorical=categorical)
-    table = table.select(schema.arrow.names).replace_schema_metadata(schema.arrow.metadata)
-    return TabularDataset(table, schema, _classes(table.column(label), label))
+    kept = _one_dictionary(table.select(schema.arrow.names))
+    return TabularDataset(kept, schema, _classes(kept.column(label), label))
+
+
+def _one_dictionary(table: pa.Table) -> pa.Table:
+    """The table with one dictionary per categorical column, where its chunks came with their own."""
+    for name, column in zip(table.schema.names, table.columns, strict=True):
+        try:
+            column.unify_dictionaries()
+        except pa.ArrowInvalid:
+            raise DataError(
+                f"column {name!r} has more different values than its type {column.type} can count; "
+                "store it as plain text"
+            ) from None
+    return table.unify_dictionaries()
 
 
 def text_of(label: Label) -> str:
@@ -136,8 +176,11 @@ def text_of(label: Label) -> str:
 
 def _classes(column: pa.ChunkedArray, name: str) -> tuple[Label, ...]:
     values = _plain(column)
-    if types.is_nested(values.type) or types.is_temporal(values.type) or types.is_binary(values.type):
-        raise DataError(f"label column {name!r} is of type {values.type}; a label is text, a whole number or a boolean")
+    if not any(fits(values.type) for fits in _LABEL_TYPES):
+        raise DataError(
+            f"label column {name!r} is of type {values.type} and a label is text, a whole number or a boolean; "
+            "convert it, or choose another --label"
+        )
     missing = values.null_count
     if types.is_floating(values.type):
         missing += pc.sum(pc.is_nan(values)).as_py() or 0
@@ -154,9 +197,17 @@ def _classes(column: pa.ChunkedArray, name: str) -> tuple[Label, ...]:
             "choose another --label"
         )
     if len(distinct) < 2:
-        raise DataError(f"label column {name!r} has one class only, {distinct[0].as_py()!r}; nothing to balance")
+        raise DataError(f"label column {name!r} has one class only, {distinct[0].as_py()!r}; choose another --label")
     return tuple(sorted(distinct.to_pylist()))
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(column.type.value_type) if types.is_dictionary(column.type) else column
+    """Values that Arrow can look up: dictionaries decoded, decimals as whole numbers or else as doubles."""
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if types.is_decimal(column.type):
+        try:
+            return widened(column).cast(pa.int64())
+        except pa.ArrowInvalid:
+            return column.cast(pa.float64())
+    return column.cast(pa.float64()) if types.is_float16(column.type) else column

@@ -41,6 +41,12 @@ def flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return column
 
 
+def widened(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return decimals of 32 and 64 bits as decimal128, which more of Arrow's functions know; else the column."""
+    narrow = types.is_decimal(column.type) and column.type.bit_width < 128
+    return column.cast(pa.decimal128(38, column.type.scale)) if narrow else column
+
+
 def to_physical(column: pa.ChunkedArray | pa.Array) -> Physical:
     """Return the numbers that a column stores; NaN counts as missing. Dates and times are in their own unit.
 
@@ -95,13 +101,20 @@ def limits(kind: pa.DataType) -> tuple[int, int] | None:
 
 def _unscaled(array: pa.Array) -> pa.Array:
     """A decimal as the integer that it stores: 12.30 with scale 2 is 1230."""
-    wide = array.cast(pa.decimal128(38, array.type.scale))
+    try:
+        wide = array.cast(pa.decimal128(38, array.type.scale))
+    except pa.ArrowInvalid:  # decimal256 reaches further than that
+        raise _too_wide(array.type) from None
     _, data = wide.buffers()
     words = np.frombuffer(data, dtype=np.int64).reshape(-1, 2)[wide.offset : wide.offset + len(wide)]
     low, high = np.where(np.asarray(wide.is_valid())[:, None], words, 0).T  # two's complement, low word first
     if not np.array_equal(high, low >> 63):
-        raise DataError(f"a column of type {array.type} holds values of more than 18 digits; cast it to double")
+        raise _too_wide(array.type)
     return pa.array(low, mask=~np.asarray(wide.is_valid()))
+
+
+def _too_wide(kind: pa.DataType) -> DataError:
+    return DataError(f"a column of type {kind} holds values of more than 18 digits; cast it to double")
 
 
 def _rescaled(whole: pa.Array, kind: pa.DataType) -> pa.Array:

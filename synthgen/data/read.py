@@ -5,28 +5,32 @@ May import errors and its own room. No pickle, no pandas metadata trusted for an
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Iterable, Sequence
+import datetime
+import json
+import numbers
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from synthgen.data.dataset import TabularDataset, from_table
-from synthgen.data.schema import find_label
+from synthgen.data.delimited import SUFFIXES, first_line, read_delimited
+from synthgen.data.schema import check_names, difference, find_label
 from synthgen.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+    Source: TypeAlias = str | Path | pd.DataFrame | pa.Table | TabularDataset
+
 _THRIFT_LIMIT = 100_000_000
+_UNREADABLE = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
 def load(
-    source: str | Path | pd.DataFrame | pa.Table | TabularDataset,
+    source: Source,
     *,
     label: str | None = None,
     drop: Iterable[str] = (),
@@ -38,29 +42,34 @@ def load(
     table. ``label`` defaults to the only column named label, target, class or y. Raises DataError for what cannot
     be read or balanced, ConfigError for options that do not fit the table.
     """
+    drop, categorical = tuple(drop), tuple(categorical)
     if isinstance(source, TabularDataset):
-        return source
+        if label in (None, source.label) and not drop and not categorical:
+            return source
+        source, label = source.table, label or source.label
     if isinstance(source, str | Path):
         path = Path(source)
-        table, where = read_table(path), path.name
+        table, where = read_table(path, label=label), path.name
     else:
         table, where = (source if isinstance(source, pa.Table) else from_frame(source)), "the table"
+    check_names(table.schema.names)
     return from_table(
         table, label=find_label(table.schema.names, label, source=where), drop=drop, categorical=categorical
     )
 
 
-def read_table(path: Path) -> pa.Table:
-    """Return the table at ``path``. Raises DataError that names the file."""
+def read_table(path: Path, *, label: str | None = None) -> pa.Table:
+    """Return the table at ``path``; of a CSV file the ``label`` column as it is written. Raises DataError that names
+    the file."""
     if not path.exists():
-        raise DataError(f"{path} does not exist")
+        raise DataError(f"{path} does not exist; name a file or folder of rows")
     if path.is_dir():
         return _parquet_folder(path)
     name = path.name.lower()
     if name.endswith((".parquet", ".pq")):
         return _parquet(path)
-    if name.endswith(_CSV):
-        return _csv(path)
+    if name.endswith(SUFFIXES):
+        return read_delimited(path, label=label)
     raise DataError(
         f"{path.name} is none of what can be read: .parquet, .csv, .tsv (also .gz), or a folder of .parquet"
     )
@@ -74,33 +83,57 @@ def from_frame(frame: pd.DataFrame) -> pa.Table:
         raise DataError(f"expected a path, a DataFrame or an Arrow table, got {type(frame).__name__}")
     if isinstance(frame.columns, pd.MultiIndex):
         raise DataError("the frame's columns are a MultiIndex; flatten them to plain names first")
-    names = [str(name) for name in frame.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"column names occur more than once: {', '.join(map(repr, twice))}; rename them")
+    check_names([str(name) for name in frame.columns])
+    for name in frame.columns:
+        _check_objects(str(name), frame[name])
     try:
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError, UnicodeError) as error:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        if frame.columns.inferred_type == "integer":  # the names are text in Arrow; say what they were
+            described = json.loads(table.schema.metadata[b"pandas"])
+            described["column_indexes"] = pa.Schema.from_pandas(frame.head(0)).pandas_metadata["column_indexes"]
+            table = table.replace_schema_metadata({**table.schema.metadata, b"pandas": json.dumps(described)})
+        return table
+    except _UNREADABLE as error:
         raise _frame_error(frame) from error
+
+
+def _check_objects(name: str, column: pd.Series) -> None:
+    """Refuse what Arrow would read as one type at a loss: bytes beside text, times beside dates."""
+    if column.dtype != object:
+        return
+    kinds = {type(value) for value in column.dropna()}
+    if len({_family(kind) for kind in kinds}) > 1:
+        raise DataError(f"column {name!r} mixes values of types {_names(kinds)}; convert it to one type")
+
+
+def _family(kind: type) -> type:
+    """Kinds of one family can stand in one column: whole and other numbers, a type and its own subclasses."""
+    import numpy as np
+
+    if issubclass(kind, bool | np.bool_):
+        return bool
+    families = (numbers.Number, str, bytes, datetime.datetime, datetime.date, datetime.timedelta)
+    return next((family for family in families if issubclass(kind, family)), kind)
+
+
+def _names(kinds: Iterable[type]) -> str:
+    return ", ".join(sorted(kind.__name__ for kind in kinds))
 
 
 def _frame_error(frame: pd.DataFrame) -> DataError:
     for name in frame.columns:
+        column = frame[name]
         try:
-            pa.Array.from_pandas(frame[name])
-        except (pa.ArrowException, TypeError, ValueError, OverflowError, UnicodeError) as error:
-            kinds = sorted({type(value).__name__ for value in frame[name].dropna().head(10_000)})
+            pa.Table.from_pandas(column.to_frame(), preserve_index=False)
+        except _UNREADABLE as error:
             if isinstance(error, UnicodeError):
-                return DataError(f"column {str(name)!r} holds text that is not valid Unicode; clean it first")
-            if len(kinds) > 1:
-                return DataError(
-                    f"column {str(name)!r} mixes values of types {', '.join(kinds)}; convert it to one type"
-                )
+                return DataError(f"column {str(name)!r} has text that is not valid Unicode; clean it first")
+            kinds = {type(value) for value in column.dropna().head(10_000)}
+            holds = f"holds {_names(kinds)}, which" if column.dtype == object else "is of a kind that"
             return DataError(
-                f"column {str(name)!r} of dtype {frame[name].dtype} holds {' and '.join(kinds) or 'values'}, "
-                "which cannot be balanced; convert or drop it"
+                f"column {str(name)!r} of dtype {column.dtype} {holds} cannot be balanced; convert or drop it"
             )
-    return DataError("the frame cannot be read as a table of plain columns")
+    return DataError("the frame cannot be read as a table of plain columns; convert its columns to plain types")
 
 
 def _parquet(path: Path) -> pa.Table:
@@ -108,69 +141,25 @@ def _parquet(path: Path) -> pa.Table:
         with pq.ParquetFile(
             path, thrift_string_size_limit=_THRIFT_LIMIT, thrift_container_size_limit=_THRIFT_LIMIT, pre_buffer=False
         ) as file:
-            return file.read()
+            table: pa.Table = file.read()
+        table.validate(full=True)  # text that is no UTF-8, levels that do not exist: not all is checked on reading
+        check_names(table.schema.names)
+        return table
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path.name} cannot be read as parquet: {_first_line(error)}") from error
+        raise DataError(
+            f"{path.name} cannot be read as parquet ({first_line(error)}); write or copy it again"
+        ) from error
 
 
 def _parquet_folder(path: Path) -> pa.Table:
-    files = sorted(entry for entry in path.glob("*.parquet") if entry.is_file())
+    files = sorted(entry for entry in path.glob("[!._]*.parquet") if entry.is_file())
     if not files:
-        raise DataError(f"{path} holds no .parquet file")
+        raise DataError(f"{path} holds no .parquet file; name the folder that does, or a file")
     tables = [_parquet(file) for file in files]
     first = tables[0].schema
     for file, table in zip(files[1:], tables[1:], strict=True):
         if not table.schema.equals(first):
             raise DataError(
-                f"{file.name} and {files[0].name} differ in {_difference(first, table.schema)}; make them alike"
+                f"{file.name} and {files[0].name} differ in {difference(first, table.schema)}; make them alike"
             )
     return pa.concat_tables([table.replace_schema_metadata(first.metadata) for table in tables])
-
-
-def _difference(left: pa.Schema, right: pa.Schema) -> str:
-    for name in dict.fromkeys([*left.names, *right.names]):
-        if name not in left.names or name not in right.names:
-            return f"column {name!r}, which only one of them has"
-        if left.field(name).type != right.field(name).type:
-            return f"column {name!r}: {left.field(name).type} and {right.field(name).type}"
-    return "the order of their columns"
-
-
-def _csv(path: Path) -> pa.Table:
-    try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
-            head = stream.read(65_536)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path.name} cannot be read: {_first_line(error)}") from error
-    if not head.strip():
-        raise DataError(f"{path.name} is empty")
-    encoding, delimiter = _encoding(head), _delimiter(path, head)
-    try:
-        return pacsv.read_csv(
-            str(path),
-            read_options=pacsv.ReadOptions(encoding=encoding, use_threads=False),
-            parse_options=pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=pacsv.ConvertOptions(strings_can_be_null=True),
-        )
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path.name} cannot be read as CSV: {_first_line(error)}") from error
-
-
-def _encoding(head: bytes) -> str:
-    try:
-        head[:-4].decode("utf-8")  # a character may be cut at the end of the sample
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
-
-
-def _delimiter(path: Path, head: bytes) -> str:
-    if ".tsv" in path.name.lower():
-        return "\t"
-    first = head.splitlines()[0].decode("utf-8", "replace")
-    candidates: Sequence[str] = (",", ";", "\t", "|")
-    return max(candidates, key=first.count)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

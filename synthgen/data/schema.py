@@ -9,16 +9,16 @@ import base64
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from synthgen.data.physical import flat, is_number, to_physical
+from synthgen.data.physical import flat, is_number, to_physical, widened
 from synthgen.errors import ConfigError, DataError
 
 Kind = Literal["continuous", "integer", "categorical", "boolean", "datetime", "timedelta", "constant", "id"]
@@ -27,7 +27,8 @@ Label = str | int | float | bool
 MAX_CLASSES = 1_000
 ID_MIN_ROWS = 100
 _LABEL_NAMES = ("label", "target", "class", "y")
-_ID_NAME = re.compile(r"(^|[_\W])(id|uuid|guid|key|pk)([_\W]|$)|[a-z](Id|ID|Key|Uuid|UUID)$", re.ASCII)
+_ID_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|pk)([_\W]|$))|[a-z](Id|ID|Key|Uuid|UUID)$", re.ASCII)
+_ROW_NAMES = re.compile(r"__index_level_\d+__|Unnamed: \d+|")  # what pandas calls an index without a name
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,12 @@ def find_label(names: Sequence[str], label: str | None, *, source: str = "the ta
     Raises ConfigError that lists the candidates where none or several fit, DataError with close matches where
     the one asked for is not there.
     """
-    listed = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
     if label is not None:
         if label in names:
             return label
         close = difflib.get_close_matches(label, names, n=3)
         hint = f"did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
-        raise DataError(f"column {label!r} is not in {source}; {hint}columns are: {listed}")
+        raise DataError(f"column {label!r} is not in {source}; {hint}columns are: {listed(names)}")
     found = [name for name in names if name.lower() in _LABEL_NAMES]
     if len(found) == 1:
         return found[0]
@@ -92,7 +92,27 @@ def find_label(names: Sequence[str], label: str | None, *, source: str = "the ta
         raise ConfigError(
             f"several columns could be the label of {source}: {', '.join(found)}; choose one with --label"
         )
-    raise ConfigError(f"no column of {source} is named label, target, class or y; choose one with --label: {listed}")
+    raise ConfigError(
+        f"no column of {source} is named label, target, class or y; choose one with --label: {listed(names)}"
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return column names for a message: the first thirty."""
+    return ", ".join(map(shown, names[:30])) + (", ..." if len(names) > 30 else "")
+
+
+def shown(name: str) -> str:
+    """Return a column name as it can stand in a line of text: in quotes where it is not a plain word, cut if long."""
+    name = name if len(name) <= 80 else name[:77] + "..."
+    return name if re.fullmatch(r"[\w.-]+", name) else repr(name)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise DataError where a name occurs twice."""
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
+    if twice:
+        raise DataError(f"column names occur more than once: {', '.join(map(repr, twice[:30]))}; rename them")
 
 
 def infer_schema(
@@ -100,21 +120,20 @@ def infer_schema(
 ) -> TableSchema:
     """Return the schema of ``table`` without the columns in ``drop``; those in ``categorical`` are categories.
 
-    Raises DataError for duplicate names, nested or unsupported types, infinite numbers, free text, or a table
-    that has only the label.
+    Raises DataError for duplicate names, nested or unsupported types, infinite numbers, free text, a table without
+    the label or with nothing else; ConfigError for options that name no column.
     """
     names = table.schema.names
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"column names occur more than once: {', '.join(map(repr, twice))}; rename them")
+    check_names(names)
+    find_label(names, label)
     drop, categorical = set(drop), set(categorical)
     for option, chosen in (("--drop", drop), ("--categorical", categorical)):
         unknown = sorted(chosen - set(names))
         if unknown:
-            raise ConfigError(f"{option} names {unknown[0]!r}, which is not a column; columns are: {', '.join(names)}")
+            raise ConfigError(f"{option} names {unknown[0]!r}, which is not a column; columns are: {listed(names)}")
     if label in drop:
         raise ConfigError(f"the label column {label!r} cannot be dropped")
-    index = _index_columns(table.schema)
+    index = index_columns(table.schema)
     columns = tuple(
         Column(name, _kind(name, table.column(name), name in index, name in categorical), field.type, field.nullable)
         for name, field in zip(names, table.schema, strict=True)
@@ -126,7 +145,20 @@ def infer_schema(
     return TableSchema(pa.schema(kept, metadata=table.schema.metadata), label, columns)
 
 
-def _index_columns(schema: pa.Schema) -> set[str]:
+def difference(left: pa.Schema, right: pa.Schema) -> str:
+    """Return in words what the second of two schemas has otherwise; the names in each are unique."""
+    for name in dict.fromkeys([*left.names, *right.names]):
+        if name not in left.names or name not in right.names:
+            return f"column {name!r}, which only one of them has"
+        one, other = left.field(name), right.field(name)
+        if one.type != other.type:
+            return f"column {name!r}: {one.type} and {other.type}"
+        if one.nullable != other.nullable:
+            return f"column {name!r}, which may have missing values in only one of them"
+    return "the order of their columns"
+
+
+def index_columns(schema: pa.Schema) -> set[str]:
     """Names of the columns that hold a pandas index: row names, nothing to learn."""
     try:
         described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
@@ -139,19 +171,24 @@ def _kind(name: str, column: pa.ChunkedArray, index: bool, categorical: bool) ->
     kind = column.type
     dictionary = types.is_dictionary(kind)
     stored = kind.value_type if dictionary else kind
-    if types.is_nested(stored) or types.is_interval(stored) or not (is_number(stored) or _is_text(stored)):
+    if not (is_number(stored) or _is_text(stored)):
         what = "nested values" if types.is_nested(stored) else f"the type {stored}"
-        raise DataError(f"column {name!r} holds {what}, which cannot be balanced; leave it out with --drop {name}")
-    if len(column) == 0 or column.null_count == len(column):
+        cast = "cast it to string, or " if types.is_string_view(stored) else ""
+        raise DataError(
+            f"column {name!r} holds {what}, which cannot be balanced; {cast}leave it out with --drop {shown(name)}"
+        )
+    if column.null_count == len(column):
         return "constant"
     if index:
         return "id"
-    if types.is_floating(stored):
-        _finite(name, column)
+    if types.is_floating(stored) and _finite(name, column.cast(pa.float64())) == 0:
+        return "constant"
     if _constant(column):
         return "constant"
     if categorical or dictionary:
         return "categorical"
+    if types.is_decimal(stored):
+        _countable(name, column)
     if types.is_boolean(stored):
         return "boolean"
     if types.is_duration(stored):
@@ -169,7 +206,6 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(
         types.is_string(kind)
         or types.is_large_string(kind)
-        or types.is_string_view(kind)
         or types.is_binary(kind)
         or types.is_large_binary(kind)
         or types.is_fixed_size_binary(kind)
@@ -177,45 +213,72 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
-def _finite(name: str, column: pa.ChunkedArray) -> None:
-    bad = pc.sum(pc.is_inf(column.cast(pa.float64()))).as_py() or 0
+def _finite(name: str, column: pa.ChunkedArray) -> int:
+    """How many values are there, NaN left out."""
+    bad = pc.sum(pc.is_inf(column)).as_py() or 0
     if bad:
         raise DataError(
-            f"column {name!r} holds {bad} infinite values; replace them, or drop the column with --drop {name}"
+            f"column {name!r} holds {bad} infinite values; replace them, or drop the column with --drop {shown(name)}"
         )
+    return int(pc.sum(pc.is_finite(column)).as_py() or 0)
+
+
+def _countable(name: str, column: pa.ChunkedArray) -> None:
+    try:
+        to_physical(column)
+    except DataError:
+        raise DataError(
+            f"column {name!r} of type {column.type} holds values of more than 18 digits; "
+            f"cast it to double, or leave it out with --drop {shown(name)}"
+        ) from None
 
 
 def _constant(column: pa.ChunkedArray) -> bool:
-    return column.null_count == 0 and len(pc.unique(column.slice(0, 1000))) == 1 and len(pc.unique(column)) == 1
+    return _distinct(column.slice(0, 1000)) == 1 and _distinct(column) == 1
+
+
+def _distinct(column: pa.ChunkedArray) -> int:
+    return len(pc.unique(widened(column)))
 
 
 def _id_like(name: str, column: pa.ChunkedArray) -> bool:
     """Unique, complete, and either named like an id, of one fixed pattern, or past the whole numbers of a double."""
-    if len(column) < ID_MIN_ROWS or column.null_count or len(pc.unique(column)) < len(column):
+    if len(column) < ID_MIN_ROWS or column.null_count or _distinct(column) < len(column):
         return False
-    if _ID_NAME.search(name) or name.startswith("__index_level_"):
+    if _ID_NAME.search(name) or _ROW_NAMES.fullmatch(name):
         return True
     if types.is_integer(column.type):
-        return int(np.abs(to_physical(column).values.astype(np.float64)).max()) > 2**53
+        values = to_physical(column).values
+        return int(values.max()) > 2**53 or int(values.min()) < -(2**53)
     head = flat(column.slice(0, 1000)).to_pylist()
-    return len({_pattern(value) for value in head}) == 1
+    texts = [value.hex() if isinstance(value, bytes) else str(value) for value in head]
+    return any(len(set(map(pattern, texts))) == 1 for pattern in (_classes_of, _hex_digits, _numbered))
 
 
-def _pattern(value: object) -> str:
-    text = value.hex() if isinstance(value, bytes) else str(value)
-    return re.sub(r"[a-z]", "a", re.sub(r"[A-Z]", "A", re.sub(r"[0-9a-f]", "0", text)))
+def _classes_of(text: str) -> str:
+    return re.sub(r"[a-z]", "a", re.sub(r"[A-Z]", "A", re.sub(r"[0-9]", "0", text)))
+
+
+def _hex_digits(text: str) -> str:
+    return re.sub(r"[0-9a-fA-F]", "0", text)
+
+
+def _numbered(text: str) -> str:
+    """One number of any length within fixed letters: C7, C1204."""
+    ends = re.fullmatch(r"([^0-9]*)[0-9]+([^0-9]*)", text)
+    return f"{ends[1]}0{ends[2]}" if ends and re.search(r"[A-Za-z]", ends[1] + ends[2]) else f"no: {text}"
 
 
 def _text_kind(name: str, column: pa.ChunkedArray) -> Kind:
     if _id_like(name, column):
         return "id"
     if len(column) >= ID_MIN_ROWS:
-        distinct = len(pc.unique(column.drop_null()))
+        distinct = _distinct(column.drop_null())
         known = len(column) - column.null_count
         if distinct > max(ID_MIN_ROWS, known // 2):
             raise DataError(
                 f"column {name!r} looks like free text or names ({distinct} different values in {known} rows); "
-                f"it would come back word for word: leave it out with --drop {name}, "
-                f"or keep it as categories with --categorical {name}"
+                f"it would come back word for word: leave it out with --drop {shown(name)}, "
+                f"or keep it as categories with --categorical {shown(name)}"
             )
     return "categorical"

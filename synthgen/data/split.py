@@ -12,7 +12,8 @@ import numpy as np
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.hashing import column_hashes, mix
 from synthgen.data.physical import is_number, to_physical
-from synthgen.errors import ConfigError, DataError
+from synthgen.data.schema import listed
+from synthgen.errors import ConfigError, DataError, TooFewRows
 from synthgen.seeding import derive
 
 MIN_TRAIN_ROWS = 5
@@ -39,7 +40,7 @@ def split_holdout(
     A class keeps at least 5 rows for training. Raises ConfigError for unusable columns or shares.
     """
     if not 0 < share < 1:
-        raise ConfigError(f"holdout must lie between 0 and 1, got {share}")
+        raise ConfigError(f"--holdout must lie between 0 and 1, got {share}")
     if time is not None:
         return _by_time(dataset, share, time, group)
     keys, notes = row_keys(dataset, group=group)
@@ -57,7 +58,12 @@ def split_holdout(
 
 
 def folds(dataset: TabularDataset, *, n_folds: int, seed: int, group: str | None = None) -> list[Split]:
-    """Deal all rows into ``n_folds`` stratified folds; duplicates (or groups) stay together."""
+    """Deal all rows into ``n_folds`` stratified folds; duplicates (or groups) stay together.
+
+    Every split's holdout is one fold. Raises ConfigError for fewer than 2 folds or an unusable ``group``.
+    """
+    if n_folds < 2:
+        raise ConfigError(f"there must be 2 folds or more, got {n_folds}")
     keys, notes = row_keys(dataset, group=group)
     draw = mix(keys + np.uint64(derive(seed, "folds")))
     fold = np.zeros(len(dataset), dtype=np.int64)
@@ -77,8 +83,7 @@ def folds(dataset: TabularDataset, *, n_folds: int, seed: int, group: str | None
 def row_keys(dataset: TabularDataset, *, group: str | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return (N,) uint64 keys of what must stay together, with notes for the verdict."""
     if group is not None:
-        if group not in dataset.table.schema.names:
-            raise ConfigError(f"--group names {group!r}, which is not a column")
+        _check_column(dataset, "--group", group)
         return column_hashes(dataset.table.column(group)), ()
     keys = dataset.feature_hashes()
     _, inverse, repeats = np.unique(keys, return_inverse=True, return_counts=True)
@@ -102,22 +107,35 @@ def row_keys(dataset: TabularDataset, *, group: str | None = None) -> tuple[np.n
     return np.where(apart[inverse], single, keys), (note,)
 
 
+def _check_column(dataset: TabularDataset, option: str, name: str) -> None:
+    names = dataset.table.schema.names
+    if name not in names:
+        raise ConfigError(f"{option} names {name!r}, which is not a column; columns are: {listed(names)}")
+    if name == dataset.label:
+        raise ConfigError(f"{option} names the label column {name!r}; choose another column")
+
+
 def _by_time(dataset: TabularDataset, share: float, time: str, group: str | None) -> Split:
     if group is not None:
         raise ConfigError("--group and --time cannot be combined; choose how rows are set aside")
-    if time not in dataset.table.schema.names:
-        raise ConfigError(f"--time names {time!r}, which is not a column")
+    _check_column(dataset, "--time", time)
     column = dataset.table.column(time)
     if not is_number(column.type):
         raise ConfigError(f"--time names {time!r}, a column of type {column.type}; it must be a date, time or number")
     stamps = to_physical(column)
     if not stamps.valid.all():
         missing = int(np.count_nonzero(~stamps.valid))
-        raise DataError(f"column {time!r} orders the rows by time but is missing in {missing} of them")
-    cut = np.sort(stamps.values)[int(np.ceil(len(dataset) * (1 - share)))]
+        raise DataError(
+            f"column {time!r} orders the rows by time but is missing in {missing} of them; remove those rows first"
+        )
+    cut = np.sort(stamps.values)[min(int(np.ceil(len(dataset) * (1 - share))), len(dataset) - 1)]
     aside = stamps.values >= cut
-    codes = dataset.label_codes
-    gone = [repr(label) for code, label in enumerate(dataset.classes) if not (~aside & (codes == code)).any()]
-    if gone:
-        raise DataError(f"before the cut by {time!r} there is no row of class {', '.join(gone)}; lower --holdout")
+    for code, label in enumerate(dataset.classes):
+        rows = dataset.label_codes == code
+        before = int(np.count_nonzero(rows & ~aside))
+        if before < min(MIN_TRAIN_ROWS, int(np.count_nonzero(rows))):
+            raise TooFewRows(
+                f"before the cut by {time!r} there are {before} rows of class {label!r}, too few to learn from; "
+                "lower --holdout, or leave --time out"
+            )
     return Split(np.flatnonzero(~aside), np.flatnonzero(aside))
