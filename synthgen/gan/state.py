@@ -1,0 +1,115 @@
+"""Everything that a training run carries from step to step, and how it is kept and put back. Torch only."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from synthgen.gan.base import Critic, Generator
+from synthgen.gan.config import TrainConfig
+
+History = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A state's tensors, copied, and its counters."""
+
+    tensors: dict[str, Tensor]
+    step: int
+    halvings: int
+    history: History
+
+
+class TrainState:
+    """Networks, averaged generator, both optimisers and the counters: all that a step reads and writes.
+
+    With the seeds of the steps derived from their numbers, restoring these restores the run to the bit.
+    """
+
+    def __init__(self, generator: Generator, critic: Critic, config: TrainConfig) -> None:
+        self.generator = generator
+        self.critic = critic
+        self.average = copy.deepcopy(generator).eval().requires_grad_(False)
+        self.generator_weights: list[Tensor] = list(generator.parameters())
+        self.critic_weights: list[Tensor] = list(critic.parameters())
+        self._average_weights: list[Tensor] = list(self.average.parameters())
+        kept = generator.state_dict().keys() - dict(generator.named_parameters()).keys()
+        self._buffers = [(self.average.get_buffer(name), generator.get_buffer(name)) for name in sorted(kept)]
+        self.generator_optimiser = _optimiser(self.generator_weights, config)
+        self.critic_optimiser = _optimiser(self.critic_weights, config)
+        self._ema = config.ema
+        self.step = 0
+        self.halvings = 0
+        self.history: History = []
+
+    def set_rate(self, rate: float) -> None:
+        """Give both optimisers the learning rate of the coming step."""
+        for optimiser in (self.generator_optimiser, self.critic_optimiser):
+            optimiser.param_groups[0]["lr"] = rate
+
+    def update_average(self) -> None:
+        """Move the averaged generator towards the present one; early steps weigh more, so a short run is averaged."""
+        decay = min(self._ema, (1 + self.step) / (4 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self._average_weights, self.generator_weights, 1.0 - decay)
+            for average, present in self._buffers:
+                average.copy_(present)
+
+    def is_finite(self) -> Tensor:
+        """Return a 0-d bool on the device: are all weights finite."""
+        weights = [*self.generator_weights, *self.critic_weights, *self._average_weights]
+        return torch.isfinite(torch.cat([weight.detach().flatten() for weight in weights])).all()
+
+    def snapshot(self) -> Snapshot:
+        """Return a copy of the state, on its device."""
+        tensors = {name: tensor.detach().clone() for name, tensor in self._tensors()}
+        return Snapshot(tensors, self.step, self.halvings, copy.deepcopy(self.history))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put a snapshot back; it stays usable."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in snapshot.tensors.items():
+            part, _, rest = name.partition("/")
+            parts.setdefault(part, {})[rest] = tensor
+        for part, module in self._modules().items():
+            module.load_state_dict(parts[part])
+        for part, optimiser in self._optimisers().items():
+            _load_optimiser(optimiser, parts.get(part, {}))
+        self.step, self.halvings = snapshot.step, snapshot.halvings
+        self.history = copy.deepcopy(snapshot.history)
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "critic": self.critic, "average": self.average}
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"generator_optimiser": self.generator_optimiser, "critic_optimiser": self.critic_optimiser}
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for part, module in self._modules().items():
+            for name, tensor in module.state_dict().items():
+                yield f"{part}/{name}", tensor
+        for part, optimiser in self._optimisers().items():
+            state = cast("Mapping[int, Mapping[str, Tensor]]", optimiser.state_dict()["state"])
+            for index, values in state.items():
+                for name, tensor in values.items():
+                    yield f"{part}/{index}/{name}", tensor
+
+
+def _optimiser(weights: list[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
+    if config.optimiser == "rmsprop":
+        return torch.optim.RMSprop(weights, lr=config.rate, foreach=True)
+    return torch.optim.Adam(weights, lr=config.rate, betas=config.betas, fused=True)
+
+
+def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition("/")
+        state.setdefault(int(index), {})[key] = tensor.clone()
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -1,0 +1,317 @@
+"""The one training loop: any objective, condition and network; the averaged generator comes out. Torch only.
+
+A step's randomness follows from (seed, step) alone, so that a run continues to the bit from what a checkpoint holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from synthgen.errors import ConfigError, DataError, Diverged
+from synthgen.gan.checkpoint import Checkpoint, CheckpointFolder
+from synthgen.gan.condition import Condition, condition_of
+from synthgen.gan.config import TrainConfig
+from synthgen.gan.files import Meta, layout_to_json
+from synthgen.gan.fitted import Fitted, intra_op_threads
+from synthgen.gan.networks import build
+from synthgen.gan.objective import OBJECTIVES, Objective, gradient_penalty
+from synthgen.gan.rows import LabelMix, Rows, TableRows, sha256_of
+from synthgen.gan.state import Snapshot, TrainState
+from synthgen.seeding import derive
+
+__all__ = ["Fitted", "Observer", "Progress", "TableRows", "train"]
+
+_HALVINGS: Final = 2
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: generator ``step`` of ``steps``, ``seconds`` so far, figures averaged since the last look."""
+
+    step: int
+    steps: int
+    seconds: float
+    figures: dict[str, float]
+
+
+Observer = Callable[[Progress], None]
+
+
+def train(
+    rows: Rows,
+    labels: Tensor,
+    *,
+    n_labels: int,
+    config: TrainConfig,
+    seed: int,
+    observer: Observer | None = None,
+    checkpoints: Path | None = None,
+    start: Fitted | None = None,
+) -> Fitted:
+    """Train on ``rows`` with ``labels`` (N,) int64 in [0, n_labels) and return the averaged generator, on the CPU.
+
+    With ``checkpoints`` the run is kept there every ``config.checkpoint_every`` steps and continued from there, equal
+    to the bit to a run that never stopped (same device and versions; a run cut by ``max_minutes`` excepted). ``start``
+    gives the first weights, with fresh optimisers. ``observer`` hears of step 0 and every look.
+    Raises DataError, ConfigError, and Diverged naming the step where halving the rate twice did not help.
+    """
+    _check(rows, labels, n_labels)
+    device = _device(config)
+    with intra_op_threads(config.threads):
+        condition = condition_of(config, n_labels=n_labels)
+        generator, critic = build(rows.layout, condition, config, seed=seed)
+        if start is not None:
+            _check_start(start, rows, n_labels, config)
+            generator.load_state_dict(start.generator.state_dict())
+            critic.load_state_dict(start.critic.state_dict())
+        state = TrainState(generator.to(device), critic.to(device), config)
+        folder = None
+        if checkpoints is not None:
+            key = _key(rows, labels, n_labels=n_labels, config=config, seed=seed, device=device, start=start)
+            folder = CheckpointFolder(checkpoints, key=key)
+        mix = LabelMix(condition.codes(labels.to(device)), n_labels=condition.n_codes, uniform=config.label_mix)
+        run = _Run(state, _Data(rows.to(device), mix, condition), config=config, seed=seed, device=device)
+        run.execute(observer or _nobody, folder)
+    before = start.seen if start is not None else ()
+    return Fitted(
+        generator=state.average.cpu(),
+        critic=state.critic.cpu().eval().requires_grad_(False),
+        config=config,
+        layout=rows.layout,
+        n_labels=n_labels,
+        seen=tuple(sorted({*before, *torch.unique(labels).tolist()})),
+        history=state.history,
+        step=state.step,
+    )
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The real rows on the device, the draw of their conditions, and how a condition is told."""
+
+    rows: Rows
+    mix: LabelMix
+    condition: Condition
+
+
+class _Run:
+    """A state on its way through the steps of ``config``."""
+
+    def __init__(self, state: TrainState, data: _Data, *, config: TrainConfig, seed: int, device: torch.device) -> None:
+        self._state = state
+        self._data = data
+        self._config = config
+        self._objective = OBJECTIVES[config.objective]
+        self._seed = seed
+        self._rng = torch.Generator(device)
+        self._began = time.monotonic()
+        self._sums = torch.zeros(4, device=device)
+        self._since = 0
+
+    def execute(self, observer: Observer, folder: CheckpointFolder | None) -> None:
+        """Step until the budget is spent, from the newest checkpoint where there is one."""
+        state, config = self._state, self._config
+        found = folder.load() if folder is not None else None
+        if found is not None:
+            state.restore(found.snapshot)
+            self._began -= found.seconds
+            logger.info("training continues at step %d", state.step)
+        good = state.snapshot()
+        observer(self._progress())
+        saved = state.step if found is not None else -1
+        over = self._over()
+        while not over:
+            self._advance()
+            over = self._over()
+            due = state.step % config.checkpoint_every == 0
+            if over or due or state.step % config.log_every == 0:
+                good = self._look(good)
+                over = self._over()
+                observer(self._progress())
+                if folder is not None and (over or due) and saved != state.step == good.step:
+                    folder.save(Checkpoint(good, seconds=self._seconds()))
+                    saved = state.step
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _progress(self) -> Progress:
+        figures = dict(self._state.history[-1]) if self._state.history else {}
+        return Progress(self._state.step, self._config.steps, self._seconds(), figures)
+
+    def _spent(self) -> float:
+        """The share of the budget that is used up, in steps or minutes, whichever is nearer its end."""
+        share = self._state.step / self._config.steps
+        if self._config.max_minutes is None:
+            return share
+        return max(share, self._seconds() / (60.0 * self._config.max_minutes))
+
+    def _over(self) -> bool:
+        return self._state.step > 0 and self._spent() >= 1.0
+
+    def _rate(self) -> float:
+        config = self._config
+        falling = max(1.0 - self._spent(), 0.0) / (1.0 - config.hold) if config.hold < 1.0 else 1.0
+        return config.rate * 0.5**self._state.halvings * min(1.0, falling)
+
+    def _advance(self) -> None:
+        state = self._state
+        state.set_rate(self._rate())
+        self._rng.manual_seed(derive(self._seed, "step", state.step))
+        self._sums += _step(state, self._data, self._objective, self._config, self._rng)
+        state.step += 1
+        self._since += 1
+
+    def _look(self, good: Snapshot) -> Snapshot:
+        """Wait for the device once: note the figures and keep the state, or go back to the last good one."""
+        state = self._state
+        finite = state.is_finite().to(torch.float32).reshape(1)
+        *figures, is_finite = torch.cat([self._sums / self._since, finite]).tolist()
+        self._sums.zero_()
+        self._since = 0
+        if is_finite and all(math.isfinite(figure) for figure in figures):
+            names = ("critic_loss", self._objective.gap, "penalty", "generator_loss")
+            row = {"step": float(state.step), **dict(zip(names, figures, strict=True))}
+            state.history.append({**row, "rate": self._config.rate * 0.5**state.halvings})
+            return state.snapshot()
+        if state.halvings == _HALVINGS:
+            raise Diverged(
+                f"training left the finite numbers before step {state.step}, last good step {good.step}, at a quarter "
+                f"of the rate {self._config.rate:g}; lower the rate or look for extreme values"
+            )
+        halvings = state.halvings + 1
+        logger.warning("training diverged before step %d: back to step %d at half the rate", state.step, good.step)
+        state.restore(good)
+        state.halvings = halvings
+        return good
+
+
+class _Batch(NamedTuple):
+    """Real and synthetic samples (N, *shape) of the same conditions (N, K), and weights (N,) to blend them."""
+
+    real: Tensor
+    fake: Tensor
+    condition: Tensor
+    blend: Tensor
+
+
+def _step(state: TrainState, data: _Data, objective: Objective, config: TrainConfig, rng: torch.Generator) -> Tensor:
+    """Take the critic's steps, then the generator's; return critic loss, gap, penalty and generator loss (4,).
+
+    The step's random numbers and all of the critic's batches are drawn at once: the generator stays between them.
+    """
+    n, of_critic = config.batch, config.batch * config.critic_steps
+    index, codes, blend = data.mix.draw(of_critic + n, rng)
+    noise = state.generator.noise(of_critic + n, rng)
+    condition = data.condition.one_hot(codes)
+    real = data.rows.batch(index[:of_critic])
+    with torch.no_grad():  # the critic's step must not reach the generator
+        fake = state.generator(noise[:of_critic], condition[:of_critic])
+    parts = (real, fake, condition, blend)
+    batches = [_Batch(*(part[at : at + n] for part in parts)) for at in range(0, of_critic, n)]
+    figures = torch.stack([figure for batch in batches for figure in _critic_step(state, objective, batch)])
+    loss = _generator_step(state, objective, noise[of_critic:], condition[of_critic:])
+    state.update_average()
+    return torch.cat([figures.view(-1, 3).mean(0), loss.reshape(1)])
+
+
+def _critic_step(state: TrainState, objective: Objective, batch: _Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Take one critic step, the real and the synthetic batch never mixed in one call; return loss, gap and penalty."""
+    on_real = state.critic(batch.real, batch.condition)
+    on_fake = state.critic(batch.fake, batch.condition)
+    loss = objective.critic_loss(on_real, on_fake)
+    gap = on_real.detach().mean() - on_fake.detach().mean()
+    penalty = torch.zeros_like(gap)
+    if objective.penalty:
+        penalty = gradient_penalty(state.critic, batch.real, batch.fake, batch.condition, blend=batch.blend)
+        loss = loss + objective.penalty * penalty
+    _descend(state.critic_optimiser, state.critic_weights, loss)
+    if objective.clip is not None:
+        with torch.no_grad():
+            for weight in state.critic_weights:
+                weight.clamp_(-objective.clip, objective.clip)
+    return loss.detach(), gap, penalty.detach()
+
+
+def _generator_step(state: TrainState, objective: Objective, noise: Tensor, condition: Tensor) -> Tensor:
+    """Take one generator step against the critic as it stands; return the loss."""
+    for weight in state.critic_weights:
+        weight.requires_grad_(False)
+    loss = objective.generator_loss(state.critic(state.generator(noise, condition), condition))
+    _descend(state.generator_optimiser, state.generator_weights, loss)
+    for weight in state.critic_weights:
+        weight.requires_grad_(True)
+    return loss.detach()
+
+
+def _descend(optimiser: torch.optim.Optimizer, weights: list[Tensor], loss: Tensor) -> None:
+    """Step ``optimiser`` along the gradient of ``loss`` in ``weights`` alone."""
+    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+        weight.grad = gradient
+    optimiser.step()
+
+
+def _nobody(progress: Progress) -> None:
+    """Hear nothing."""
+
+
+def _check(rows: Rows, labels: Tensor, n_labels: int) -> None:
+    if labels.dtype != torch.int64 or labels.shape != (len(rows),):
+        raise DataError(f"labels must be int64 of shape ({len(rows)},); got {labels.dtype} of {tuple(labels.shape)}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= n_labels:
+        raise DataError(f"labels must lie in [0, {n_labels}); got {low} to {high}")
+
+
+def _check_start(start: Fitted, rows: Rows, n_labels: int, config: TrainConfig) -> None:
+    """Refuse first weights of another shape, naming what differs."""
+    before: dict[str, object] = {"layout": start.layout, "n_labels": start.n_labels}
+    now: dict[str, object] = {"layout": rows.layout, "n_labels": n_labels}
+    for name in ("condition", "width", "depth", "noise", "embedding", "temperature"):
+        before[name], now[name] = getattr(start.config, name), getattr(config, name)
+    before["critic_norm"] = OBJECTIVES[start.config.objective].critic_norm
+    now["critic_norm"] = OBJECTIVES[config.objective].critic_norm
+    for name, value in before.items():
+        if value != now[name]:
+            raise ConfigError(f"cannot continue from a model of another {name}: {value!r} there and {now[name]!r} here")
+
+
+def _device(config: TrainConfig) -> torch.device:
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise ConfigError("device is 'cuda' and torch sees none; choose cpu or auto")
+    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
+
+
+def _key(
+    rows: Rows,
+    labels: Tensor,
+    *,
+    n_labels: int,
+    config: TrainConfig,
+    seed: int,
+    device: torch.device,
+    start: Fitted | None,
+) -> Meta:
+    """All that has to be equal for two runs to be the same."""
+    return {
+        "config": config.to_json(),
+        "seed": seed,
+        "layout": layout_to_json(rows.layout),
+        "n_labels": n_labels,
+        "data": f"{rows.digest()} {sha256_of(labels)}",
+        "start": start.digest() if start is not None else None,
+        "torch": torch.__version__,
+        "device": device.type,
+    }
