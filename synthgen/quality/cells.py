@@ -1,0 +1,208 @@
+"""The work of a check: every arm is prepared on a cell's training rows and the panel is asked about rows it never saw.
+
+May import data, quality.downstream and quality.novelty; joblib only inside functions. Arms arrive as callables.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from synthgen.data.dataset import TabularDataset
+from synthgen.data.schema import Label, TableSchema
+from synthgen.errors import ConfigError, DataError, EngineError
+from synthgen.quality.downstream import Panel, one_thread, predict
+from synthgen.quality.novelty import CopyCount, count_copies
+from synthgen.seeding import derive
+
+Drawer = Callable[[int], TabularDataset]
+Prepare = Callable[[TabularDataset, int], Drawer]
+Role = Literal["none", "candidate", "free", "control"]
+Report = Callable[[float, str], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train: ``prepare(train, seed)`` returns a drawer, and a drawer returns draw number i of the training
+    rows, ``train``'s own first, unchanged and in order.
+
+    A drawer may have a member ``repeated``: the labels whose added rows are real ones again, which are no copies.
+    ``weighted`` arms get class weights. ``repeats`` says that the added rows are meant to be copies. ``fixed`` says
+    that the added rows were made beforehand and cannot be made again inside a fold.
+    """
+
+    name: str
+    prepare: Prepare
+    weighted: bool = False
+    role: Role = "free"
+    repeats: bool = False
+    fixed: bool = False
+
+
+def fixed_arm(synthetic: TabularDataset, *, name: str = "synthetic") -> Arm:
+    """Return the candidate of rows that any tool made: draw 0 adds them all, the others a bootstrap of them."""
+
+    def prepare(train: TabularDataset, seed: int) -> Drawer:
+        def draw(number: int) -> TabularDataset:
+            if number == 0:
+                return train.concat(synthetic)
+            rng = np.random.default_rng(derive(seed, "rows", number))
+            codes = synthetic.label_codes
+            rows = [rng.choice(np.flatnonzero(codes == k), np.count_nonzero(codes == k)) for k in np.unique(codes)]
+            return train.concat(synthetic.take(np.sort(np.concatenate(rows)))) if rows else train
+
+        return draw
+
+    return Arm(name, prepare, role="candidate", fixed=True)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One arm in one cell: ``fit`` and ``judge`` are rows of train, None for all of train and for the holdout.
+
+    ``draws`` are the draws to make; the learners' seeds come from ``seed`` and the draw, so that arms are paired.
+    """
+
+    arm: Arm
+    seed: int
+    fit: np.ndarray | None
+    judge: np.ndarray | None
+    draws: tuple[int, ...]
+    panel: Panel
+    drawn: Drawer | None = None
+    copies: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task gave: for each draw every learner's probabilities (N, K), and rows added per class (K,).
+
+    ``failed`` has the reason where the arm could not be prepared.
+    """
+
+    arm: str
+    proba: tuple[dict[str, np.ndarray], ...] = ()
+    added: np.ndarray | None = None
+    copies: CopyCount = CopyCount()  # noqa: RUF009  frozen
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The rows of a check: arms see ``train`` (or a part of it) and nothing else."""
+
+    train: TabularDataset
+    holdout: TabularDataset | None = None
+
+
+def run_task(task: Task, tables: Tables) -> Outcome:
+    """Prepare the arm, fit the panel on each draw and return its predictions for the judged rows."""
+    train = tables.train if task.fit is None else tables.train.take(task.fit)
+    judged = tables.holdout if task.judge is None else tables.train.take(task.judge)
+    if judged is None:
+        raise ConfigError("a check on a holdout needs the holdout")
+    proba: list[dict[str, np.ndarray]] = []
+    added = np.zeros(len(train.classes), dtype=np.int64)
+    copies = CopyCount()
+    aside = tables.holdout.feature_hashes() if tables.holdout is not None and task.copies else None
+    drawer = task.drawn
+    for number in task.draws:
+        try:
+            with one_thread():
+                drawer = drawer or task.arm.prepare(train, derive(task.seed, "prepare", task.arm.name))
+                rows = drawer(number)
+        except (DataError, EngineError) as error:
+            return Outcome(task.arm.name, failed=str(error))
+        _check_drawn(rows, train, task.arm.name)
+        seed = derive(task.seed, "learners", number)
+        proba.append(predict(rows, judged, n_real=len(train), panel=task.panel, weighted=task.arm.weighted, seed=seed))
+        added += np.bincount(rows.label_codes[len(train) :], minlength=len(added))
+        if task.copies:
+            repeated = [train.classes.index(label) for label in getattr(drawer, "repeated", ())]
+            own = np.flatnonzero(~np.isin(rows.label_codes[len(train) :], repeated))
+            copies += count_copies(rows.take(len(train) + own), train, holdout=aside)
+    return Outcome(task.arm.name, tuple(proba), added, copies)
+
+
+def _check_drawn(rows: TabularDataset, train: TabularDataset, name: str) -> None:
+    n = len(train)
+    if len(rows) < n or rows.classes != train.classes or not np.array_equal(rows.label_codes[:n], train.label_codes):
+        raise EngineError(f"arm {name!r} did not keep the {n} training rows first, unchanged and in order")
+
+
+@dataclass(frozen=True)
+class _Shipped:
+    """Tables as files that every worker maps into memory, so that no task carries the rows."""
+
+    folder: str
+    schema: TableSchema
+    classes: tuple[Label, ...]
+    holdout: bool
+
+    def load(self) -> Tables:
+        train, holdout = (self._read(name) for name in ("train", "holdout"))
+        if train is None:
+            raise FileNotFoundError(self.folder)
+        return Tables(train, holdout)
+
+    def _read(self, name: str) -> TabularDataset | None:
+        if name == "holdout" and not self.holdout:
+            return None
+        with pa.memory_map(str(Path(self.folder) / name)) as source:
+            return TabularDataset(pa.ipc.open_file(source).read_all(), self.schema, self.classes)
+
+
+@contextmanager
+def _shipped(tables: Tables) -> Iterator[_Shipped]:
+    with tempfile.TemporaryDirectory(prefix="synthgen-check-", ignore_cleanup_errors=True) as folder:
+        for name, dataset in (("train", tables.train), ("holdout", tables.holdout)):
+            if dataset is not None:
+                table = dataset.table.unify_dictionaries()
+                with pa.OSFile(f"{folder}/{name}", "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                    writer.write_table(table)
+        train = tables.train
+        yield _Shipped(folder, train.schema, train.classes, tables.holdout is not None)
+
+
+def _run_shipped(number: int, task: Task, shipped: _Shipped) -> tuple[int, Outcome]:
+    return number, run_task(task, shipped.load())
+
+
+def run_tasks(tasks: Sequence[Task], tables: Tables, *, jobs: int, report: Report) -> list[Outcome]:
+    """Return every task's outcome in the order of ``tasks``, up to ``jobs`` of them side by side in processes."""
+    outcomes: list[Outcome | None] = [None] * len(tasks)
+    # the candidate trains a generator: begun first, it does not finish alone
+    order = sorted(range(len(tasks)), key=lambda i: tasks[i].arm.role != "candidate")
+    for done, (number, outcome) in enumerate(_each(order, tasks, tables, jobs), start=1):
+        outcomes[number] = outcome
+        report(done / len(tasks), f"{outcome.arm}: {done} of {len(tasks)} parts of the check")
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _each(order: list[int], tasks: Sequence[Task], tables: Tables, jobs: int) -> Iterator[tuple[int, Outcome]]:
+    if jobs <= 1 or len(tasks) < 2:
+        for number in order:
+            yield number, run_task(tasks[number], tables)
+        return
+    from joblib import Parallel, delayed
+
+    with _shipped(tables) as shipped:
+        parallel = Parallel(n_jobs=jobs, backend="loky", batch_size=1, return_as="generator_unordered")
+        yield from parallel(delayed(_run_shipped)(i, tasks[i], shipped) for i in order)
+
+
+def spread(function: Callable[..., T], arguments: Sequence[tuple[object, ...]], *, jobs: int) -> list[T]:
+    """Return ``function(*each)`` in order, side by side where that pays."""
+    if jobs <= 1 or len(arguments) < 2:
+        return [function(*each) for each in arguments]
+    from joblib import Parallel, delayed
+
+    return list(Parallel(n_jobs=jobs, backend="loky", batch_size=1)(delayed(function)(*each) for each in arguments))

@@ -1,0 +1,306 @@
+"""The two checks: repeated cross-fitting over all rows, and draws judged on a holdout. Both end in evidence per arm.
+
+May import data and the rest of quality. A holdout row is only ever asked about; no arm is prepared on one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.hashing import column_hashes
+from synthgen.data.split import Split
+from synthgen.data.split import folds as deal
+from synthgen.errors import ConfigError
+from synthgen.quality.cells import Arm, Drawer, Outcome, Report, Tables, Task, run_tasks, spread
+from synthgen.quality.downstream import Panel, thinned
+from synthgen.quality.evidence import ArmEvidence, Evidence, cross_fit_evidence, holdout_evidence
+from synthgen.quality.rules import Gate
+from synthgen.quality.stats import Weights, bootstrap_weights, cross_fitted
+from synthgen.quality.tuning import Judged, Problem, with_average
+from synthgen.seeding import derive, numpy_rng
+
+INNER_FOLDS = 3
+LEAST_ROWS = 3
+MOST_JUDGED = 30_000
+JACKKNIFE = 80
+PREDICT_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The arms of a check by role."""
+
+    none: Arm
+    candidate: Arm
+    free: tuple[Arm, ...]
+    control: Arm | None
+
+    @property
+    def all(self) -> tuple[Arm, ...]:
+        """Every arm in the order in which they are shown."""
+        return (self.none, self.candidate, *self.free, *([self.control] if self.control else []))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a check is asked: the arguments of ``assess``, looked through."""
+
+    train: TabularDataset
+    holdout: TabularDataset | None
+    arms: Arms
+    gate: Gate
+    panel: Panel
+    seed: int
+    draws: int
+    drawn: Drawer | None
+    group: str | None
+    jobs: int
+    report: Report
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a check found: the evidence, every kept arm's outcomes, and what a reader should know."""
+
+    problem: Problem
+    evidence: Evidence
+    outcomes: Mapping[str, Sequence[Outcome]]
+    notes: tuple[str, ...]
+    cells: int = 0
+
+
+class Unfitted(Exception):
+    """The candidate could not be prepared in some part of the check; ``notes`` say why."""
+
+    def __init__(self, notes: Sequence[str]) -> None:
+        super().__init__(*notes)
+        self.notes = tuple(notes)
+
+
+def cross_fit(setting: Setting) -> Found:
+    """Judge every arm on each fold of repeated cross-fitting, refitted on the other folds."""
+    gate, train = setting.gate, setting.train
+    n_folds = _n_folds(train, gate.folds)
+    problem, notes = _problem(setting, n_folds)
+    cells: list[tuple[int, Split, _Rows]] = []
+    for repeat in range(gate.repeats):
+        for fold in _folds(setting, problem, n_folds, derive(setting.seed, "repeat", repeat)):
+            cells.append((repeat, fold, _judged_rows(setting, fold.holdout)))
+            notes.extend(note for note in fold.notes if note not in notes)
+    tasks = [
+        _task(setting, arm, (j,), fold.train, rows)
+        for j, (_, fold, rows) in enumerate(cells)
+        for arm in setting.arms.all
+    ]
+    outcomes, failed = _run(setting, tasks, Tables(train))
+    repeats = [repeat for repeat, _, _ in cells]
+    judged = [
+        [_judged(train, rows, part.proba[0], setting) for (_, _, rows), part in zip(cells, parts, strict=True)]
+        for parts in outcomes.values()
+    ]
+    arguments = [(own, judged[0], repeats, problem) for own in judged]  # doing nothing is the first arm
+    found = spread(cross_fit_evidence, arguments, jobs=setting.jobs)
+    share = float(np.mean([len(fold.holdout) / len(fold.train) for _, fold, _ in cells]))
+    evidence = Evidence(
+        dict(zip(outcomes, found, strict=True)), problem.metric.name, partial(cross_fitted, test_share=share)
+    )
+    return Found(problem, evidence, outcomes, (*notes, *failed), cells=len(cells))
+
+
+def on_holdout(setting: Setting, holdout: TabularDataset) -> Found:
+    """Judge every arm's draws on ``holdout``; what is tuned comes from a cross-fit of the training rows."""
+    train, arms = setting.train, setting.arms
+    problem, notes = _problem(setting, LEAST_ROWS)
+    notes.append("the intervals hold rows and draws, but not how another training of the generator would differ")
+    if arms.candidate.fixed:
+        notes.append(
+            "the rows were made beforehand: the spread of the draws is a bootstrap of them, and the cut-offs are tuned "
+            "with rows whose generator may have seen every training row"
+        )
+    inner = _folds(setting, problem, INNER_FOLDS, derive(setting.seed, "inner"))
+    notes.extend(dict.fromkeys(note for fold in inner for note in fold.notes))
+    inside = [_judged_rows(setting, fold.holdout) for fold in inner]
+    kept, weights = _thin(setting, holdout.label_codes)
+    asked = holdout.take(kept)
+    tasks = [_task(setting, arm, tuple(range(setting.draws)), None, None) for arm in arms.all]
+    tasks += [_task(setting, arm, (j,), fold.train, inside[j]) for j, fold in enumerate(inner) for arm in arms.all]
+    outcomes, failed = _run(setting, tasks, Tables(train, asked))
+    everything = _Rows(np.arange(len(asked)), weights)
+    draws = [[_judged(asked, everything, proba, setting) for proba in whole.proba] for whole, *_ in outcomes.values()]
+    folded = [
+        [_judged(train, rows, part.proba[0], setting) for rows, part in zip(inside, parts, strict=True)]
+        for _, *parts in outcomes.values()
+    ]
+    bootstrap = _bootstrap(setting, problem, asked, everything, inside)
+    arguments = [(own, parts, folded[0], problem, bootstrap) for own, parts in zip(draws, folded, strict=True)]
+    found = spread(_bootstrapped, arguments, jobs=setting.jobs)
+    evidence = Evidence(dict(zip(outcomes, found, strict=True)), problem.metric.name, bootstrap()[0].infer)
+    return Found(problem, evidence, outcomes, (*notes, *failed))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows to be judged and what each weighs (more than 1 where its class was thinned)."""
+
+    rows: np.ndarray
+    weights: np.ndarray
+
+
+def _bootstrapped(
+    draws: Sequence[Judged],
+    inner: Sequence[Judged],
+    plain: Sequence[Judged],
+    problem: Problem,
+    bootstrap: Callable[[], tuple[Weights, np.ndarray]],
+) -> ArmEvidence:
+    """The weights are the same for every arm, and drawn where they are used: they are larger than what they lead to."""
+    return holdout_evidence(draws, inner, plain, problem, *bootstrap())
+
+
+def _bootstrap(
+    setting: Setting, problem: Problem, asked: TabularDataset, rows: _Rows, inside: Sequence[_Rows]
+) -> Callable[[], tuple[Weights, np.ndarray]]:
+    """What draws the weights of the judged rows, and those under which the cut-offs are tuned beside them."""
+    gate, train, where = setting.gate, setting.train, np.concatenate([each.rows for each in inside])
+    keys: list[np.ndarray | None] = [None, None]
+    if setting.group is not None:
+        keys = [column_hashes(table.column(setting.group)) for table in (asked.table, train.table.take(where))]
+    return partial(
+        _draw_weights,
+        (asked.label_codes, rows.weights, keys[0]),
+        (train.label_codes[where], np.concatenate([each.weights for each in inside]), keys[1]),
+        n_resamples(gate, problem.n_classes),
+        setting.draws,
+        setting.seed,
+    )
+
+
+_Sampled = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
+def _draw_weights(
+    judged: _Sampled, tuned: _Sampled, n_resamples: int, n_draws: int, seed: int
+) -> tuple[Weights, np.ndarray]:
+    weights = bootstrap_weights(
+        judged[0],
+        n_resamples=n_resamples,
+        n_draws=n_draws,
+        rng=numpy_rng(seed, "bootstrap"),
+        base=judged[1],
+        units=judged[2],
+        groups=max(6, JACKKNIFE // len(np.unique(judged[0]))),
+    )
+    inner = bootstrap_weights(
+        tuned[0],
+        n_resamples=n_resamples,
+        n_draws=1,
+        rng=numpy_rng(seed, "tuning"),
+        base=tuned[1],
+        units=tuned[2],
+        groups=0,
+    ).rows
+    left_out = np.repeat(inner[:, :1], weights.rows.shape[1] - inner.shape[1], axis=1)
+    return weights, np.concatenate([inner, left_out], axis=1)
+
+
+def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
+    """What is judged: classes with at least ``least`` training rows, and one in the holdout."""
+    train, holdout, metric = setting.train, setting.holdout, setting.gate.primary
+    counts = np.array(list(train.counts().values()))
+    judged = counts >= least
+    if holdout is not None:
+        judged &= np.array(list(holdout.counts().values())) > 0
+    if metric.kind == "cost" and len(counts) != 2:
+        raise ConfigError(f"metric {metric.name!r} is for two classes; this label has {len(counts)}")
+    out = [text_of(train.classes[k]) for k in np.flatnonzero(~judged)]
+    notes = [f"left out of the figures for want of rows: class {', '.join(out)}"] if out else []
+    if counts.max() > setting.gate.max_rows:
+        notes.append(
+            f"learners are fitted on at most {setting.gate.max_rows:,} rows of a class, the others thinned by lot"
+        )
+    rare = int(np.argmin(np.where(counts > 0, counts, counts.max())))
+    return Problem(len(counts), rare, counts / counts.sum(), np.flatnonzero(judged), metric), notes
+
+
+def _n_folds(train: TabularDataset, wanted: int) -> int:
+    """As many folds as asked, fewer where fewer than two classes have so many rows."""
+    second = sorted(train.counts().values())[-2]
+    return max(LEAST_ROWS, min(wanted, second))
+
+
+def _folds(setting: Setting, problem: Problem, n_folds: int, seed: int) -> list[Split]:
+    """Folds with rows on both sides. Classes left out of the figures are never judged, so they stay with the training
+    rows, and what shares a group with them is not judged either."""
+    train = setting.train
+    apart = ~np.isin(train.label_codes, problem.classes)
+    barred = apart
+    if setting.group is not None and apart.any():
+        groups = column_hashes(train.table.column(setting.group))
+        barred = np.isin(groups, groups[apart])
+    folds = []
+    for fold in deal(train, n_folds=n_folds, seed=seed, group=setting.group):
+        fit = np.union1d(fold.train, np.flatnonzero(apart))
+        judge = fold.holdout[~barred[fold.holdout]]
+        if len(fit) and len(judge):
+            folds.append(Split(fit, judge, fold.notes))
+    return folds
+
+
+def n_resamples(gate: Gate, n_classes: int) -> int:
+    """Return how often the bootstrap resamples: less often where each of many classes is ranked, never under
+    20 / alpha."""
+    ranked = 1 if n_classes == 2 else n_classes
+    return max(int(np.ceil(20 / gate.alpha)), min(gate.resamples, 4 * gate.resamples // ranked))
+
+
+def _judged_rows(setting: Setting, rows: np.ndarray) -> _Rows:
+    kept, weights = _thin(setting, setting.train.label_codes[rows])
+    return _Rows(rows[kept], weights)
+
+
+def _thin(setting: Setting, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that are judged: at most 15,000 per class, fewer of each where there are many classes."""
+    cap = max(MOST_JUDGED // 30, MOST_JUDGED // len(setting.train.classes))
+    return thinned(codes, cap, numpy_rng(setting.seed, "judged"))
+
+
+def _task(setting: Setting, arm: Arm, draws: tuple[int, ...], fit: np.ndarray | None, judge: _Rows | None) -> Task:
+    """The seed names the part of the check and not the arm: learners are paired across arms."""
+    whole = fit is None
+    return Task(
+        arm,
+        derive(setting.seed, "whole") if whole else derive(setting.seed, "cell", draws[0]),
+        fit,
+        None if judge is None else judge.rows,
+        draws,
+        setting.panel,
+        drawn=setting.drawn if whole and arm.role == "candidate" else None,
+        copies=arm.role == "candidate" and not arm.repeats and (whole or setting.holdout is None),
+    )
+
+
+def _judged(dataset: TabularDataset, rows: _Rows, proba: Mapping[str, np.ndarray], setting: Setting) -> Judged:
+    members = with_average(proba, rows.weights, panel=setting.panel.learners)
+    return Judged(dataset.label_codes[rows.rows], rows.weights, members)
+
+
+def _run(setting: Setting, tasks: Sequence[Task], tables: Tables) -> tuple[dict[str, list[Outcome]], list[str]]:
+    """Outcomes by arm in the order shown, and a note for each arm that could not be prepared everywhere."""
+
+    def report(share: float, message: str) -> None:
+        setting.report(PREDICT_SHARE * share, message)
+
+    outcomes = run_tasks(tasks, tables, jobs=setting.jobs, report=report)
+    failed = {outcome.arm: outcome.failed for outcome in outcomes if outcome.failed is not None}
+    notes = [
+        f"{name} is left out, it could not be fitted in every part of the check: {why}" for name, why in failed.items()
+    ]
+    if setting.arms.candidate.name in failed:
+        raise Unfitted(notes)
+    names = [arm.name for arm in setting.arms.all if arm.name not in failed]
+    return {name: [outcome for outcome in outcomes if outcome.arm == name] for name in names}, notes

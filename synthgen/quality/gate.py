@@ -1,0 +1,104 @@
+"""The gate: ``assess`` puts a candidate beside doing nothing, what is free and a control, and returns a Verdict.
+
+May import data and the rest of quality. It gets arms as callables and never learns who made the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.errors import ConfigError, DataError
+from synthgen.quality.cells import Arm, Drawer, Report, fixed_arm
+from synthgen.quality.checks import LEAST_ROWS, Arms, Setting, Unfitted, cross_fit, on_holdout
+from synthgen.quality.conclude import conclude
+from synthgen.quality.cost import estimate_seconds
+from synthgen.quality.downstream import MakeEstimator, Panel, load_estimator
+from synthgen.quality.rules import Gate, Margins
+from synthgen.quality.verdict import CheckKind, Verdict
+
+__all__ = ["Arm", "Drawer", "Gate", "Margins", "Verdict", "assess", "estimate_seconds", "fixed_arm"]
+
+MOST_CLASSES = 100
+
+
+def assess(
+    train: TabularDataset,
+    *,
+    arms: Sequence[Arm],
+    holdout: TabularDataset | None = None,
+    check: str = "cv",
+    gate: Gate = Gate(),  # noqa: B008  frozen
+    seed: int,
+    jobs: int = 1,
+    draws: int = 10,
+    drawn: Drawer | None = None,
+    estimator: str | MakeEstimator | None = None,
+    group: str | None = None,
+    report: Report = lambda share, message: None,  # noqa: ARG005
+) -> Verdict:
+    """Judge the candidate among ``arms`` on real rows that nobody trained on.
+
+    ``check="cv"``: repeated stratified cross-fitting over all ``train`` rows (``group`` keeps groups together); in
+    every cell each arm is prepared on the cell's training rows and draw number = cell is made; the interval over the
+    cells is Nadeau and Bengio's. Cut-offs, calibrators and the choice of the best free arm for a fold come from the
+    out-of-fold figures of the other folds of the same repeat, never from the fold's own rows.
+
+    ``check="holdout"``: each arm is prepared once on ``train`` and ``draws`` draws are made (``drawn`` gives the
+    candidate's, made earlier); cut-offs, calibrators and the best free arm come from a 3-fold cross-fit of ``train``
+    with everything refitted; the interval is a BCa bootstrap over draws and holdout rows (or groups).
+
+    ``arms`` has exactly one of role none and one candidate. ``estimator`` is a ``pkg.mod:make`` or a factory of a
+    classifier that joins the panel. ``report(share, message)`` is called as parts finish. Raises ConfigError for
+    arguments that do not fit; what the data does not allow becomes a note or an INCONCLUSIVE verdict, never an error.
+    """
+    named = _by_role(arms)
+    if check not in ("cv", "holdout"):
+        raise ConfigError(f"check {check!r} is unknown; known are: cv, holdout")
+    if (check == "holdout") != (holdout is not None):
+        raise ConfigError("check='holdout' needs the holdout, and check='cv' takes none")
+    if holdout is not None and holdout.classes != train.classes:
+        raise DataError("the holdout's classes differ from the training rows'; read it as one table with them")
+    if check == "cv" and named.candidate.fixed:
+        raise ConfigError("rows that were made beforehand cannot be cross-fitted; judge them on a holdout")
+    if draws < 1 or jobs < 1:
+        raise ConfigError(f"draws and jobs must be 1 or more, got {draws} and {jobs}")
+    make = load_estimator(estimator) if isinstance(estimator, str) else estimator
+    panel = Panel(gate.learners, make, gate.max_rows)
+    setting = Setting(train, holdout, named, gate, panel, seed, draws, drawn, group, jobs, report)
+    kind: CheckKind = "cv" if holdout is None else "holdout"
+    if (why := _cannot(train, holdout)) is not None:
+        return Verdict("INCONCLUSIVE", why, check=kind, metric=gate.metric)
+    try:
+        found = cross_fit(setting) if holdout is None else on_holdout(setting, holdout)
+    except Unfitted as error:
+        why = "It cannot be told: the generator could not be fitted again on a part of the training rows."
+        return Verdict("INCONCLUSIVE", why, check=kind, metric=gate.metric, notes=error.notes)
+    verdict = conclude(setting, found)
+    report(1.0, f"check: {verdict.status}")
+    return verdict
+
+
+def _by_role(arms: Sequence[Arm]) -> Arms:
+    names = [arm.name for arm in arms]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"arms need different names, got {', '.join(names)}")
+    roles = {role: tuple(arm for arm in arms if arm.role == role) for role in ("none", "candidate", "free", "control")}
+    if len(roles["none"]) != 1 or len(roles["candidate"]) != 1 or len(roles["control"]) > 1:
+        raise ConfigError("a check needs one arm of role 'none', one 'candidate' and at most one 'control'")
+    control = roles["control"][0] if roles["control"] else None
+    return Arms(roles["none"][0], roles["candidate"][0], roles["free"], control)
+
+
+def _cannot(train: TabularDataset, holdout: TabularDataset | None) -> str | None:
+    """Why nothing can be judged, in words, or None."""
+    if len(train.classes) > MOST_CLASSES:
+        return f"It cannot be told: {len(train.classes)} classes are more than the {MOST_CLASSES} that can be judged."
+    counts = train.counts()
+    judged = holdout.counts() if holdout is not None else counts
+    seen = [label for label, n in counts.items() if n >= LEAST_ROWS and judged[label] > 0]
+    if len(seen) < 2:
+        least = min(counts, key=lambda label: min(counts[label], judged[label]))
+        rows = f"{counts[least]} training rows" + ("" if holdout is None else f" and {judged[least]} in the holdout")
+        return f"It cannot be told: class {text_of(least)} has {rows}, too few to judge by."
+    return None

@@ -1,0 +1,90 @@
+"""Are synthetic rows copies? Exact ones, beside how often real rows coincide by nature.
+
+May import data and quality.stats. Ids and the label are ignored: a copy under a fresh id is a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from synthgen.data.dataset import TabularDataset
+from synthgen.quality.stats import UNKNOWN, Estimate, excess, wilson
+
+
+@dataclass(frozen=True)
+class Copies:
+    """How many of ``n_rows`` synthetic rows equal a training row (``share``), how many real rows equal another real row
+    (``natural``), and the difference (``excess``); ``leaked`` is the share that equals a holdout row and no training
+    row: rows that no honest generator has seen."""
+
+    n_rows: int
+    share: Estimate = UNKNOWN
+    natural: Estimate = UNKNOWN
+    excess: Estimate = UNKNOWN
+    leaked: Estimate = field(default=UNKNOWN)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the figures as JSON types."""
+        figures = {name: getattr(self, name).to_json() for name in ("share", "natural", "excess", "leaked")}
+        return {"n_rows": self.n_rows, **figures}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> Copies:
+        """Return the copies that ``to_json`` wrote."""
+        figures = {name: Estimate.from_json(data[name]) for name in ("share", "natural", "excess", "leaked")}  # type: ignore[arg-type]
+        return cls(int(data["n_rows"]), **figures)  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class CopyCount:
+    """Synthetic rows in all, those that equal a training row, those that equal a holdout row alone."""
+
+    n_rows: int = 0
+    copied: int = 0
+    leaked: int = 0
+
+    def __add__(self, other: CopyCount) -> CopyCount:
+        return CopyCount(self.n_rows + other.n_rows, self.copied + other.copied, self.leaked + other.leaked)
+
+
+def count_copies(synthetic: TabularDataset, train: TabularDataset, *, holdout: np.ndarray | None = None) -> CopyCount:
+    """Return how many synthetic rows equal a row of ``train``, or only one of ``holdout`` (its ``feature_hashes``)."""
+    rows = synthetic.feature_hashes()
+    copied = np.isin(rows, train.feature_hashes())
+    leaked = 0 if holdout is None else int(np.count_nonzero(np.isin(rows, holdout) & ~copied))
+    return CopyCount(len(rows), int(copied.sum()), leaked)
+
+
+def natural_share(real: TabularDataset, codes: Collection[int], *, alpha: float) -> Estimate:
+    """Return how often a real row of the classes ``codes`` has a twin among the real rows.
+
+    Counted within all real rows, because a split keeps equal rows on one side. Where those classes show no twin at all
+    the share over all classes is returned: it is known from more rows.
+    """
+    _, inverse, repeats = np.unique(real.feature_hashes(), return_inverse=True, return_counts=True)
+    twin = repeats[inverse] > 1
+    own = np.isin(real.label_codes, list(codes))
+    chosen = own if twin[own].any() else np.ones(len(real), dtype=bool)
+    return wilson(int(twin[chosen].sum()), int(chosen.sum()), alpha=alpha)
+
+
+def weigh(count: CopyCount, natural: Estimate, *, alpha: float, leaks: bool) -> Copies:
+    """Return the count as shares with intervals beside ``natural``."""
+    if count.n_rows == 0:
+        return Copies(0, natural=natural)
+    share = wilson(count.copied, count.n_rows, alpha=alpha)
+    leaked = wilson(count.leaked, count.n_rows, alpha=alpha) if leaks else UNKNOWN
+    return Copies(count.n_rows, share, natural, excess(share, natural), leaked)
+
+
+def exact_copies(
+    synthetic: TabularDataset, train: TabularDataset, *, holdout: TabularDataset | None = None, alpha: float = 0.05
+) -> Copies:
+    """Return how many ``synthetic`` rows equal a row of ``train``, beside the real rows' own share of twins."""
+    real = train if holdout is None else train.concat(holdout)
+    natural = natural_share(real, np.unique(synthetic.label_codes).tolist(), alpha=alpha)
+    count = count_copies(synthetic, train, holdout=None if holdout is None else holdout.feature_hashes())
+    return weigh(count, natural, alpha=alpha, leaks=holdout is not None)
