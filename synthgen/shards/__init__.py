@@ -1,0 +1,1 @@
+"""What leaves the building: parquet shards, their manifest, the commit protocol that publishes them, and readers."""
