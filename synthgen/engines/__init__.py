@@ -1,0 +1,117 @@
+"""Engines make rows of a class: data set in, data set out. Names resolve lazily: torch, scikit-learn and
+imbalanced-learn load only with the engine that needs them.
+
+    engine = make_engine("cwgan-gp", steps=400).fit(train, seed=0)
+    rows = engine.sample("fraud", 100, seed=1)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from synthgen.engines.base import (
+    ENGINE_FILE,
+    Engine,
+    EngineInfo,
+    FitContext,
+    class_path,
+    read_meta,
+    write_state,
+)
+from synthgen.engines.catalog import CATALOG, LOADABLE, RAW
+from synthgen.errors import ConfigError, EngineError
+
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineInfo",
+    "FitContext",
+    "engine_info",
+    "load_engine",
+    "make_engine",
+    "save_engine",
+]
+
+# name -> "module:callable", in the order in which they are offered
+ENGINES: Mapping[str, str] = {name: row.builder for name, row in CATALOG.items() if row.public}
+
+
+def make_engine(name: str, **options: object) -> Engine:
+    """Return an unfitted engine by name, or of a class of one's own given as "pkg.mod:Class".
+
+    Raises ConfigError for a name that does not exist (it lists those that do) or an option that the engine
+    does not take.
+    """
+    row = CATALOG.get(name)
+    target = row.builder if row else name
+    if row is None and ":" not in name:
+        raise ConfigError(_unknown(name))
+    build = cast("Callable[..., Engine]", _resolve(target))
+    fixed = dict(row.options) if row else {}
+    try:
+        engine = build(**{**fixed, **options})
+    except TypeError as error:
+        given = ", ".join(sorted(options)) or "none"
+        raise ConfigError(f"engine {name!r} does not take these options ({given}): {error}") from None
+    if not isinstance(engine, Engine):
+        raise ConfigError(f"{name!r} is not an engine: it needs info, fit, sample, save and load")
+    return engine
+
+
+def make_raw(name: str) -> Engine:
+    """Return the generator behind ``name`` alone, its copies of real rows included; for Filtered."""
+    if name not in RAW:
+        raise ConfigError(f"no generator is called {name!r}; generators are: {', '.join(RAW)}")
+    return cast("Callable[[], Engine]", _resolve(RAW[name]))()
+
+
+def engine_info(name: str) -> EngineInfo:
+    """Return the facts of an engine without importing it (a class of one's own is imported)."""
+    return CATALOG[name].info if name in CATALOG else make_engine(name).info
+
+
+def save_engine(engine: Engine, folder: Path) -> None:
+    """Save an engine so that ``load_engine`` finds its class, also one that writes no engine.json of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    engine.save(folder)
+    if not (folder / ENGINE_FILE).exists():
+        write_state(folder, engine, {})
+
+
+def load_engine(folder: Path, *, trusted: Sequence[str] = ()) -> Engine:
+    """Return the engine saved in ``folder``.
+
+    A folder may come from anywhere, so only this package's own classes are imported by what it says;
+    a class of one's own must be named in ``trusted`` as "pkg.mod:Class". Raises EngineError otherwise.
+    """
+    path = str(read_meta(folder).get("class"))
+    if path not in LOADABLE and path not in trusted:
+        raise EngineError(
+            f"{folder / ENGINE_FILE} names the class {path!r}, which is not part of synthgen; "
+            f"load it with trusted=[{path!r}] if it is yours"
+        )
+    engine = cast("type[Engine]", _resolve(path)).load(folder)
+    if path not in LOADABLE and class_path(engine) != path:
+        raise EngineError(f"{path!r} loaded an engine of another class, {class_path(engine)!r}")
+    return engine
+
+
+def _resolve(target: str) -> object:
+    module, _, name = target.partition(":")
+    try:
+        found: object = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"engine {target!r} cannot be imported: {error}") from None
+    return found
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, CATALOG, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"unknown engine {name!r}{hint}; engines are: {', '.join(ENGINES)}, or a class of your own as pkg.mod:Class"

@@ -1,0 +1,117 @@
+"""The networks behind the contract: filters by default, fine-tunes, settings, history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from synthgen.engines import load_engine, make_engine
+from synthgen.engines.adversarial import Adversarial
+from synthgen.engines.base import FitContext
+from synthgen.engines.contract import mixed_table
+from synthgen.engines.filter import Filtered
+from synthgen.errors import ConfigError, TooFewRows
+
+TINY: dict[str, object] = {"steps": 8, "width": 16, "noise": 8, "log_every": 2}
+
+
+def test_presets_are_filtered_by_default() -> None:
+    engine = make_engine("cwgan-gp", **TINY)
+    assert isinstance(engine, Filtered)
+    assert engine._overdraw == 3.0
+    assert isinstance(engine.inner, Adversarial)
+    assert isinstance(make_engine("cwgan-gp", filter=False, **TINY), Adversarial)
+    raw = make_engine("cwgan-gp", overdraw=1, **TINY).fit(mixed_table({"a": 60, "b": 30}), seed=0)
+    assert isinstance(raw, Filtered)
+    assert raw._belief is None
+
+
+def test_settings_reach_the_trainer() -> None:
+    engine = Adversarial("cgan", steps=7, width=24, max_minutes=2.0)
+    assert (engine.config.steps, engine.config.width, engine.config.objective) == (7, 24, "gan")
+    engine.fit(mixed_table({"a": 60, "b": 30}), seed=0)
+    assert engine.step == 7
+
+
+def test_history_has_the_curves(tmp_path: Path) -> None:
+    heard: list[tuple[float, str]] = []
+    context = FitContext(report=lambda share, text: heard.append((share, text)))
+    engine = make_engine("cwgan-gp", **TINY).fit(mixed_table({"a": 60, "b": 30}), seed=0, context=context)
+    assert isinstance(engine, Filtered)
+    assert [row["step"] for row in engine.history] == [2, 4, 6, 8]
+    assert {"earth_mover", "critic_loss"} <= set(engine.history[0])
+    assert heard[-1][0] == 1.0
+    assert "earth mover" in heard[-1][1]
+    engine.save(tmp_path)
+    loaded = load_engine(tmp_path)
+    assert isinstance(loaded, Filtered)
+    assert loaded.history == engine.history
+
+
+def test_fine_tune_starts_from_the_base_and_differs_from_it() -> None:
+    data = mixed_table({"a": 80, "b": 30})
+    trunk = make_engine("cwgan-gp", **TINY).fit(data, seed=0)
+    context = FitContext(base=trunk, want={"b": 50})
+    tuned = make_engine("cwgan-gp", fine_tune=3, **TINY).fit(data.of_class("b"), seed=0, context=context)
+    assert isinstance(tuned, Filtered)
+    assert isinstance(trunk, Filtered)
+    assert isinstance(tuned.inner, Adversarial)
+    assert tuned.inner.step == 3
+    assert tuned._belief is trunk._belief
+    assert tuned.inner._codec is trunk.inner._codec  # type: ignore[attr-defined]
+    rows = tuned.sample("b", 30, seed=0)
+    assert rows.counts() == {"a": 0, "b": 30}
+    assert rows.fingerprint() != trunk.sample("b", 30, seed=0).fingerprint()
+
+
+def test_fine_tune_takes_a_quarter_of_the_steps_by_default() -> None:
+    data = mixed_table({"a": 80, "b": 30})
+    trunk = Adversarial("cwgan-gp", **TINY).fit(data, seed=0)
+    tuned = Adversarial("cwgan-gp", **TINY).fit(data.of_class("b"), seed=0, context=FitContext(base=trunk))
+    assert tuned.step == 2
+
+
+def test_a_base_that_does_not_fit_is_refused() -> None:
+    data = mixed_table({"a": 80, "b": 30})
+    other = make_engine("delta").fit(data, seed=0)
+    with pytest.raises(ConfigError, match="cannot continue from 'delta'"):
+        make_engine("cwgan-gp", **TINY).fit(data, seed=0, context=FitContext(base=other))
+    trunk = Adversarial("cwgan-gp", **TINY).fit(data, seed=0)
+    with pytest.raises(ConfigError, match="the base model knows the classes"):
+        Adversarial("cwgan-gp", **TINY).fit(mixed_table({"a": 60, "c": 30}), seed=0, context=FitContext(base=trunk))
+
+
+def test_unconditional_presets_take_one_class() -> None:
+    data = mixed_table({"a": 80, "b": 30})
+    with pytest.raises(ConfigError, match="use 'cwgan-gp'"):
+        make_engine("wgan-gp", **TINY).fit(data, seed=0)
+
+
+def test_small_classes_are_refused_where_they_are_wanted() -> None:
+    data = mixed_table({"a": 80, "b": 30, "c": 4})
+    with pytest.raises(TooFewRows, match="class 'c' has 4 training rows, engine 'cwgan-gp' needs 20"):
+        make_engine("cwgan-gp", **TINY).fit(data, seed=0, context=FitContext(want={"c": 5}))
+    engine = make_engine("cwgan-gp", **TINY).fit(data, seed=0)
+    assert len(engine.sample("b", 5, seed=0)) == 5
+    with pytest.raises(TooFewRows):
+        engine.sample("c", 5, seed=0)
+
+
+def test_conditions_matter_after_training() -> None:
+    """Classes that lie apart come out apart: the label reaches the generator."""
+    data = mixed_table({"a": 200, "b": 200})
+    engine = Adversarial("cwgan-gp", steps=250, width=32, batch=64).fit(data, seed=0)
+    visits = [np.mean(engine.sample(label, 400, seed=0).table.column("visits").to_numpy()) for label in ("a", "b")]
+    real = [np.mean(data.of_class(label).table.column("visits").to_numpy()) for label in ("a", "b")]
+    assert real[1] - real[0] > 8
+    assert visits[1] - visits[0] > 0.5 * (real[1] - real[0])
+
+
+def test_a_fine_tune_that_learns_nothing_is_its_base() -> None:
+    data = mixed_table({"a": 80, "b": 30})
+    trunk = Adversarial("cwgan-gp", **TINY).fit(data, seed=0)
+    still = Adversarial("cwgan-gp", **{**TINY, "rate": 1e-12})
+    tuned = still.fit(data.of_class("b"), seed=7, context=FitContext(base=trunk))
+    assert tuned.sample("b", 50, seed=0).fingerprint() == trunk.sample("b", 50, seed=0).fingerprint()

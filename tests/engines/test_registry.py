@@ -1,0 +1,140 @@
+"""The registry: names, lazy imports, errors that list what exists, saved folders."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synthgen.engines import ENGINES, engine_info, load_engine, make_engine, save_engine
+from synthgen.engines.base import Engine, FitContext
+from synthgen.engines.contract import mixed_table
+from synthgen.errors import ConfigError, EngineError
+
+
+def test_every_name_makes_an_engine_of_that_name() -> None:
+    for name in ENGINES:
+        engine = make_engine(name)
+        assert isinstance(engine, Engine)
+        assert engine.info.name == engine_info(name).name == name
+
+
+def test_the_promised_engines_exist() -> None:
+    presets = {"gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp"}
+    others = {"auto", "delta", "delta-filter", "copula", "copula-filter", "smote", "smote-filter", "oversample"}
+    assert set(ENGINES) == presets | others
+    assert next(iter(ENGINES)) == "auto"
+
+
+def test_the_control_is_made_by_name_but_not_offered() -> None:
+    assert "independent" not in ENGINES
+    assert make_engine("independent").info.name == "independent"
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("cwgan-gp", 20), ("copula", 5), ("delta", 2), ("smote", 2), ("smote-filter", 2), ("oversample", 1)],
+)
+def test_fewest_rows_of_each_rung(name: str, rows: int) -> None:
+    assert engine_info(name).min_rows == rows
+
+
+def test_facts_of_presets() -> None:
+    assert engine_info("cwgan-gp").conditional
+    assert not engine_info("wgan-gp").conditional
+    assert engine_info("oversample").origin == "repeated"
+    assert engine_info("delta").origin == "synthetic"
+    assert engine_info("cgan").trains
+    assert not engine_info("smote").trains
+
+
+def test_unknown_name_lists_what_exists() -> None:
+    with pytest.raises(
+        ConfigError, match=r"unknown engine 'cwgangp' \(did you mean 'cwgan-gp'\?\); engines are: auto, "
+    ) as error:
+        make_engine("cwgangp")
+    assert all(name in str(error.value) for name in ENGINES)
+    with pytest.raises(ConfigError, match="unknown engine"):
+        engine_info("ctgan")
+
+
+def test_unknown_option_names_the_engine() -> None:
+    with pytest.raises(ConfigError, match=r"'delta' does not take these options \(spread\)"):
+        make_engine("delta", spread=2)
+    with pytest.raises(ConfigError, match="unknown training setting 'step'"):
+        make_engine("cwgan-gp", step=5)
+    with pytest.raises(ConfigError, match="overdraw"):
+        make_engine("delta-filter", overdraw=0.5)
+
+
+def test_class_of_ones_own() -> None:
+    assert make_engine("synthgen.engines.classic:Oversample").info.name == "oversample"
+    with pytest.raises(ConfigError, match=r"no\.such:Thing.*cannot be imported"):
+        make_engine("no.such:Thing")
+    with pytest.raises(ConfigError, match="is not an engine"):
+        make_engine("collections:OrderedDict")
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, synthgen.engines as e; [e.engine_info(n) for n in e.ENGINES]; "
+        "print(sorted({'torch', 'sklearn', 'imblearn', 'pandas', 'scipy', 'numpy', 'pyarrow'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_network_free_engines_import_no_torch() -> None:
+    code = (
+        "import sys; from synthgen.engines import make_engine; from synthgen.engines.contract import mixed_table; "
+        "t = mixed_table({'a': 90, 'b': 20}); "
+        "[make_engine(n).fit(t, seed=0).sample('b', 3, seed=0) for n in ('delta-filter', 'copula', 'oversample')]; "
+        "print(sorted({'torch', 'imblearn'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_saved_folder_without_its_file(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"holds no engine\.json"):
+        load_engine(tmp_path)
+
+
+def test_saved_folder_of_another_format(tmp_path: Path) -> None:
+    (tmp_path / "engine.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(EngineError, match="format 99"):
+        load_engine(tmp_path)
+    (tmp_path / "engine.json").write_text("{")
+    with pytest.raises(EngineError, match="cannot be read"):
+        load_engine(tmp_path)
+
+
+def test_a_folder_does_not_choose_what_is_imported(tmp_path: Path) -> None:
+    meta = {"format": 1, "engine": "x", "class": "antigravity:Evil", "state": {}}
+    (tmp_path / "engine.json").write_text(json.dumps(meta))
+    with pytest.raises(EngineError, match="not part of synthgen"):
+        load_engine(tmp_path)
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["delta", "copula-filter", "oversample", "smote"])
+def test_damaged_folder_is_an_engine_error(tmp_path: Path, name: str) -> None:
+    train = mixed_table({"a": 60, "b": 15})
+    save_engine(make_engine(name).fit(train, seed=0), tmp_path)
+    for path in sorted(p for p in tmp_path.rglob("*") if p.is_file()):
+        kept = path.read_bytes()
+        path.unlink()
+        with pytest.raises(EngineError):
+            load_engine(tmp_path)
+        path.write_bytes(kept)
+    load_engine(tmp_path)
+
+
+def test_what_is_wanted_by_default() -> None:
+    context = FitContext()
+    assert context.wanted({"a": 10, "b": 4, "c": 0}) == {"b": 6}
+    assert context.wanted({"a": 10, "b": 0}) == {"a": 10}
+    assert FitContext(want={"a": 3, "b": 0}).wanted({"a": 10, "b": 4}) == {"a": 3}
