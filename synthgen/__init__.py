@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from synthgen.engines import make_engine as make_engine
     from synthgen.engines.base import Engine as Engine
     from synthgen.errors import SynthgenError as SynthgenError
-    from synthgen.pipeline import BalanceResult as BalanceResult
     from synthgen.pipeline import balance as balance
     from synthgen.planning import BalancePlan as BalancePlan
     from synthgen.planning import make_plan as make_plan
+    from synthgen.publication import BalanceResult as BalanceResult
     from synthgen.quality.gate import Gate as Gate
     from synthgen.quality.gate import Verdict as Verdict
     from synthgen.quality.gate import assess as assess
@@ -31,7 +31,7 @@ __version__ = "0.1.0"
 _HOME = {
     "BalanceConfig": "synthgen.config",
     "BalancePlan": "synthgen.planning",
-    "BalanceResult": "synthgen.pipeline",
+    "BalanceResult": "synthgen.publication",
     "Balancer": "synthgen.sampler",
     "Engine": "synthgen.engines.base",
     "Gate": "synthgen.quality.gate",

@@ -1,0 +1,159 @@
+"""What a run would do before it does: counts, what the check can see, time and memory. Trains nothing.
+
+May import pipeline's first half (prepare), planning, data and quality's cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synthgen.config import BalanceConfig
+from synthgen.data.dataset import TabularDataset
+from synthgen.data.physical import is_number
+from synthgen.data.split import split_holdout
+from synthgen.engines import engine_info
+from synthgen.pipeline import evidence_of, prepare, recipe_of
+from synthgen.planning import BalancePlan, Limits, make_plan
+from synthgen.quality.cost import estimate_seconds
+from synthgen.rebalance import complete
+from synthgen.run import DRAWS, cores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from synthgen.data.read import Source
+
+# CPU seconds on one 2.1 GHz Xeon core; benchmarks/forecast.py measures them again
+_STEP_SECONDS = 7e-3
+_STEP_SECONDS_PER_COLUMN = 5e-5
+_CHOOSE_SECONDS = 5.0
+_DRAW_SECONDS_PER_CELL = 3e-6
+_START_SECONDS = 4.0
+_DEFAULT_STEPS = 600
+_ARMS = 8
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The plan, how it would be checked, and what that takes on this machine (seconds of wall clock, bytes)."""
+
+    plan: BalancePlan
+    check_sentence: str
+    ship_sentence: str
+    fit_seconds: float
+    check_seconds: float
+    memory_bytes: int
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the forecast as JSON types."""
+        return {
+            "plan": self.plan.to_json(),
+            "check": self.check_sentence,
+            "ship": self.ship_sentence,
+            "fit_seconds": round(self.fit_seconds, 1),
+            "check_seconds": round(self.check_seconds, 1),
+            "memory_bytes": self.memory_bytes,
+            "notes": list(self.notes),
+        }
+
+
+def forecast(source: Source, config: BalanceConfig) -> Forecast:
+    """Return what ``balance`` would do with ``source``. Raises what it would raise before training."""
+    job = prepare(source, config)
+    check, ship, share = evidence_of(job)
+    dataset, notes = job.dataset, list[str]()
+    train, held = dataset, job.holdout
+    if share:
+        split = split_holdout(dataset, share=share, seed=config.seed, group=config.group, time=config.time)
+        train, held = dataset.take(split.train), dataset.take(split.holdout)
+        notes += split.notes
+    shipped = dataset if ship == "all" else train
+    recipe = recipe_of(config)
+    plan = make_plan(shipped.counts(), config.strategy, limits=Limits(config.max_ratio))
+    plan = complete(plan, recipe, small_class=config.small_class)
+    fit = fit_seconds(plan, shipped, config)
+    jobs = config.jobs or cores()
+    judged = {"cv": train, "holdout": held, "none": None}[check]
+    check_seconds = 0.0
+    if judged is not None and plan.total:
+        n_fits = 10 if check == "cv" else 3 + ("check" in (check, ship))
+        panels = estimate_seconds(
+            n_rows=len(train),
+            n_features=len(train.schema.features),
+            n_classes=len(train.classes),
+            n_arms=_ARMS,
+            check=check,
+            jobs=jobs,
+            draws=DRAWS,
+        )
+        check_seconds = panels + n_fits * fit / min(jobs, n_fits)
+    return Forecast(
+        plan,
+        _check_sentence(check, judged, plan),
+        _ship_sentence(ship, held),
+        _START_SECONDS + fit,
+        check_seconds,
+        _memory_bytes(dataset, plan, jobs),
+        (*plan.notes, *notes),
+    )
+
+
+def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig) -> float:
+    """Return about how many seconds the plan's trainings and one draw take on one core."""
+    width = _width(train)
+    step = _STEP_SECONDS + _STEP_SECONDS_PER_COLUMN * width
+    seconds = plan.total * width * _DRAW_SECONDS_PER_CELL
+    for unit in plan.units:
+        chooses = unit.engine == "auto" or plan.tuned
+        trains = unit.engine == "auto" or engine_info(unit.engine).trains
+        # auto takes the network about every other time
+        network = (0.5 if unit.engine == "auto" else 1.0) * step * (config.steps or _DEFAULT_STEPS) * trains
+        if trains and config.max_minutes:
+            network = min(network, 60 * config.max_minutes)
+        seconds += network + _CHOOSE_SECONDS * chooses + len(train) * width * 2e-7
+    return seconds
+
+
+def _width(dataset: TabularDataset) -> int:
+    """About how wide an encoded row is: 1 a number, a category's levels up to 50."""
+    width = 0
+    for column in dataset.schema.features:
+        values = dataset.table.column(column.name)
+        if column.kind in ("categorical", "boolean") or not is_number(column.type):
+            width += min(50, len(values.slice(0, 10_000).unique()))
+        else:
+            width += 1
+    return width
+
+
+def _check_sentence(check: str, judged: TabularDataset | None, plan: BalancePlan) -> str:
+    if judged is None:
+        return "none: --holdout 0"
+    counts = judged.counts()
+    rare = min(plan.adds() or counts, key=lambda label: counts[label])
+    how = f"{len(judged)} rows set aside"
+    if check == "cv":
+        how = "all rows cross-fitted, the generator refitted in every fold"
+    # the 95 % half-width of a gain in average precision is about .42 / sqrt(rare rows)
+    visible = 0.42 / np.sqrt(max(1, counts[rare]))
+    can = f"can show gains above about {visible:.2f} average precision"
+    return f"{how}; {counts[rare]} real rows of class {rare!r} {can}"
+
+
+def _ship_sentence(ship: str, held: TabularDataset | None) -> str:
+    if ship == "all":
+        return "every real row, and rows of a generator fitted on all of them after the check"
+    return f"the real rows but {len(held) if held else 0} set aside, which are published beside as test/"
+
+
+def _memory_bytes(dataset: TabularDataset, plan: BalancePlan, jobs: int) -> int:
+    """Libraries in every process, the table a few times over, encoded rows, and drawn ones."""
+    n, width, columns = len(dataset), _width(dataset), len(dataset.schema.columns)
+    process = 350_000_000
+    encoded = 8 * n * columns
+    drawn: Sequence[int] = [4 * 3 * plan.total * width]
+    return int(process * (1 + jobs) + 3 * dataset.table.nbytes + (1 + jobs) * (encoded + sum(drawn)))

@@ -1,0 +1,101 @@
+"""Around the main road: judge rows that any tool made, draw more rows from a published model, rebuild a report.
+
+What the commands of those names do; may import everything below the edges.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import pyarrow.parquet as pq
+
+from synthgen.arms import fixed_arms
+from synthgen.config import BalanceConfig
+from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.read import load, read_table
+from synthgen.data.schema import find_label
+from synthgen.engines import load_engine
+from synthgen.errors import ConfigError
+from synthgen.planning import BalancePlan, match_label
+from synthgen.quality.gate import Gate, Verdict, assess
+from synthgen.report.build import render, write_report
+from synthgen.report.facts import FACTS, facts_from_json
+from synthgen.run import Report, Run, aligned, cores
+from synthgen.seeding import derive
+from synthgen.shards.reader import read_shards
+
+
+def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, report: Report) -> Verdict:
+    """Return the verdict on ``synthetic`` rows as additions to ``real`` ones, scored on ``holdout``.
+
+    There is one draw, so the interval is over the holdout's rows and the synthetic ones. Raises DataError where the
+    three tables do not have the same columns and types.
+    """
+    report("read", 0.0, "reading")
+    train = load(real, label=config.label, drop=config.drop, categorical=config.categorical)
+    made = aligned(_same_label(synthetic, train, config), train, name=synthetic.name)
+    held = aligned(_same_label(holdout, train, config), train, name=holdout.name)
+    report("check", 0.0, "checking on the holdout")
+    return assess(
+        train,
+        arms=fixed_arms(train, made),
+        holdout=held,
+        check="holdout",
+        gate=Gate(metric=config.metric),
+        seed=derive(config.seed, "check"),
+        jobs=config.jobs or cores(),
+        estimator=config.estimator,
+        report=lambda share, message: report("check", share, message),
+    )
+
+
+def _same_label(path: Path, like: TabularDataset, config: BalanceConfig) -> TabularDataset:
+    table = read_table(path, label=like.label)
+    find_label(table.schema.names, like.label, source=path.name)
+    names = [name for name in table.schema.names if name not in config.drop]
+    return TabularDataset(table.select(names), like.schema, like.classes)
+
+
+def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tuple[str, ...] = ()) -> int:
+    """Write ``n`` rows of ``label`` from a published model to the parquet file ``out``; return their number.
+
+    ``model`` is OUT, a data/<run_id> folder of it, or the model/ folder in that. Raises DataError where there is no
+    model, ConfigError where none makes rows of the label.
+    """
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a folder; name a parquet file")
+    if n < 0:
+        raise ConfigError(f"-n must be 0 or more, got {n}")
+    folder = model.parent if model.name == "model" and model.is_dir() else model
+    shards = read_shards(folder)
+    plan = BalancePlan.from_json(cast("Mapping[str, object]", shards.manifest.training["plan"]))
+    known = match_label(label, {name.value: name.code for name in shards.manifest.labels})
+    if known not in plan.adds():
+        made = ", ".join(map(str, plan.adds())) or "none"
+        raise ConfigError(f"no model makes rows of class {label!r}; there are models for: {made}")
+    engine = load_engine(shards.folder / "model" / plan.unit_of(known).name, trusted=trusted)
+    rows = engine.sample(known, n, seed=derive(seed, "sample", text_of(known)))
+    partial = out.with_name(out.name + ".part")
+    pq.write_table(rows.table, partial)
+    partial.replace(out)
+    return len(rows)
+
+
+def rebuild_report(folder: Path, out: Path | None) -> Path:
+    """Write the report of a run folder, or of a published data/<run_id> folder, again; return where it is.
+
+    A run folder's own report.html is replaced; that of a published run, whose bytes are fixed, is written to ``out``
+    (default: <run_id>-report.html in the working folder).
+    """
+    if (folder / "run.json").is_file():
+        run = Run.open(folder)
+        path = write_report(run, Verdict.from_json(run.read("quality.json")))
+        return path if out is None else path.replace(out)
+    shards = read_shards(folder)
+    facts = json.loads((shards.folder / FACTS).read_text("utf-8"))
+    target = out or Path(f"{shards.manifest.run_id}-report.html")
+    target.write_text(render(facts_from_json(facts)), "utf-8")
+    return target

@@ -1,0 +1,119 @@
+"""The pure heart that Balancer and pipeline share: a dataset and a plan in, engines and rows out. No files of its own.
+
+May import planning, data, engines and seeding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.schema import Label
+from synthgen.engines import engine_info, make_engine
+from synthgen.engines.base import Engine, FitContext
+from synthgen.engines.choose import AMOUNTS, Choice
+from synthgen.planning import BalancePlan, FitUnit, Rung, SmallClass, with_units
+from synthgen.seeding import derive
+
+FALLBACKS = ("smote", "oversample")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which generator, and what it is told: ``options`` as ``make_engine`` takes them for ``engine``.
+
+    ``budget`` (steps, max_minutes, threads, device) reaches engines that train a network.
+    """
+
+    engine: str = "auto"
+    options: Mapping[str, object] = field(default_factory=dict)
+    budget: Mapping[str, object] = field(default_factory=dict)
+    fine_tune: bool = False
+
+    def make(self, name: str, *, tuned: bool = False) -> Engine:
+        """Return the unfitted engine of a unit; the options are for the recipe's own engine, not for a fallback."""
+        if name != self.engine:
+            return make_engine(name)
+        trains = name == "auto" or engine_info(name).trains
+        options = {**(self.budget if trains else {}), **self.options}
+        if not tuned:
+            return make_engine(name, **options)
+        candidates = {} if name == "auto" else {"candidates": (name,)}
+        return make_engine("auto", **candidates, amounts=AMOUNTS, **options)
+
+    def ladder(self) -> tuple[Rung, ...]:
+        """Return the rungs for classes of falling size: this engine, SMOTE, repeats."""
+        names = dict.fromkeys((self.engine, *FALLBACKS))
+        infos = ((name, engine_info(name)) for name in names)
+        return tuple(Rung(name, info.min_rows, info.conditional) for name, info in infos)
+
+
+def complete(plan: BalancePlan, recipe: Recipe, *, small_class: SmallClass = "ladder") -> BalancePlan:
+    """Return the plan with the trainings that the recipe needs."""
+    return with_units(plan, recipe.ladder(), small_class=small_class, fine_tune=recipe.fine_tune)
+
+
+def fit_unit(
+    train: TabularDataset,
+    plan: BalancePlan,
+    unit: FitUnit,
+    recipe: Recipe,
+    *,
+    seed: int,
+    context: FitContext = FitContext(),  # noqa: B008  frozen
+) -> Engine:
+    """Return the unit's fitted engine. For a fine-tune, ``context.base`` is the trunk."""
+    rows = train
+    if unit.alone:
+        codes = [train.classes.index(label) for label in unit.labels]
+        rows = train.take(sum((train.label_codes == code for code in codes), start=train.label_codes < 0))
+    want = {label: plan.classes[label].add for label in unit.labels}
+    engine = recipe.make(unit.engine, tuned=plan.tuned)
+    return engine.fit(rows, seed=derive(seed, "fit", unit.name), context=replace(context, want=want))
+
+
+def fit_all(
+    train: TabularDataset,
+    plan: BalancePlan,
+    recipe: Recipe,
+    *,
+    seed: int,
+    context: FitContext = FitContext(),  # noqa: B008  frozen
+) -> dict[str, Engine]:
+    """Return every unit's fitted engine by unit name, trunks before their fine-tunes."""
+    engines: dict[str, Engine] = {}
+    for unit in plan.units:
+        base = engines[unit.base] if unit.base else None
+        engines[unit.name] = fit_unit(train, plan, unit, recipe, seed=seed, context=replace(context, base=base))
+    return engines
+
+
+def sample_label(engine: Engine, plan: BalancePlan, label: Label, *, seed: int, draw: int = 0) -> TabularDataset:
+    """Return the rows that the plan adds for ``label``: all of them, or the share that a tuned engine chose."""
+    n = round(plan.classes[label].add * amount_of(engine))
+    return engine.sample(label, n, seed=derive(seed, "sample", text_of(label), draw))
+
+
+def amount_of(engine: Engine) -> float:
+    """Return the share of the planned rows that the engine found best on inner splits; 1 where it did not look."""
+    choice = getattr(engine, "choice", None)
+    return choice.amount if isinstance(choice, Choice) else 1.0
+
+
+def sample_all(engines: Mapping[str, Engine], plan: BalancePlan, *, seed: int, draw: int = 0) -> list[TabularDataset]:
+    """Return one dataset of new rows per label that gets some, in the plan's order."""
+    return [sample_label(engines[plan.unit_of(label).name], plan, label, seed=seed, draw=draw) for label in plan.adds()]
+
+
+def rebalance(
+    dataset: TabularDataset,
+    plan: BalancePlan,
+    recipe: Recipe,
+    *,
+    seed: int,
+    context: FitContext = FitContext(),  # noqa: B008  frozen
+) -> TabularDataset:
+    """Return ``dataset`` followed by the rows that the plan asks for; the first len(dataset) rows are its own."""
+    engines = fit_all(dataset, plan, recipe, seed=seed, context=context)
+    return dataset.concat(*sample_all(engines, plan, seed=seed))

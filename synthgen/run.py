@@ -1,0 +1,252 @@
+"""The run folder: one balancing in the making. What is written where, and the rows each stage works on.
+
+May import config, data, planning and seeding. Every file is JSON, parquet, npz without objects, or an engine's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+import synthgen
+from synthgen.config import BalanceConfig
+from synthgen.data.dataset import TabularDataset
+from synthgen.data.read import load
+from synthgen.data.schema import Label, index_columns
+from synthgen.errors import DataError
+from synthgen.planning import BalancePlan
+
+CheckKind = Literal["cv", "holdout", "none"]
+Ship = Literal["all", "train"]
+Purpose = Literal["publish", "check"]
+
+Report = Callable[[str, float, str], None]
+
+DRAWS = 10
+_LIBRARIES = ("torch", "numpy", "pandas", "scikit-learn", "pyarrow", "imbalanced-learn")
+_INPUT = "input.parquet"
+
+
+class RunRecord(BaseModel):
+    """run.json: what the run is made from. Paths are absolute; nothing in it is data."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: str
+    run_key: str
+    config: BalanceConfig
+    source: str
+    source_name: str
+    fingerprint: str
+    holdout_fingerprint: str | None
+    label: str
+    check: CheckKind
+    ship: Ship
+    notes: tuple[str, ...]
+    versions: dict[str, str]
+
+
+class Run:
+    """A run folder with its record. ``dataset`` may be handed in where it is already in memory."""
+
+    def __init__(self, folder: Path, record: RunRecord, *, dataset: TabularDataset | None = None) -> None:
+        self.folder = folder
+        self.record = record
+        if dataset is not None:
+            self.__dict__["dataset"] = dataset
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Return the run of a folder. Raises DataError where it holds none."""
+        path = folder / "run.json"
+        if not path.is_file():
+            raise DataError(f"{folder} is no run folder: it holds no run.json")
+        return cls(folder, RunRecord.model_validate_json(path.read_text("utf-8")))
+
+    @property
+    def config(self) -> BalanceConfig:
+        """The configuration that the run was started with."""
+        return self.record.config
+
+    @cached_property
+    def dataset(self) -> TabularDataset:
+        """Every row of the input. Raises DataError where the file changed since the run was started."""
+        config = self.config
+        dataset = load(
+            Path(self.record.source), label=self.record.label, drop=config.drop, categorical=config.categorical
+        )
+        if dataset.fingerprint() != self.record.fingerprint:
+            raise DataError(f"{self.record.source_name} changed since run {self.record.run_id} began; start again")
+        return dataset
+
+    @cached_property
+    def _split(self) -> tuple[np.ndarray, np.ndarray]:
+        with np.load(self.folder / "split.npz", allow_pickle=False) as arrays:
+            return arrays["train"], arrays["holdout"]
+
+    @cached_property
+    def train(self) -> TabularDataset:
+        """The rows that the check's arms may see."""
+        rows, aside = self._split
+        return self.dataset if not len(aside) else self.dataset.take(rows)
+
+    @cached_property
+    def holdout(self) -> TabularDataset | None:
+        """The rows set aside, or the user's own holdout; None without."""
+        if self.config.holdout_data is not None:
+            return load_holdout(self.config, self.dataset)
+        aside = self._split[1]
+        return self.dataset.take(aside) if len(aside) else None
+
+    @property
+    def shipped(self) -> TabularDataset:
+        """The real rows that are published in train/, and that the published generator is fitted on."""
+        return self.dataset if self.record.ship == "all" else self.train
+
+    @property
+    def purposes(self) -> tuple[Purpose, ...]:
+        """The generators that the run needs: one to publish from, and one for the check where its rows differ."""
+        apart = self.record.check == "holdout" and len(self.train) != len(self.shipped)
+        return ("publish", "check") if apart else ("publish",)
+
+    @property
+    def plan(self) -> BalancePlan:
+        """The plan as written. Raises DataError before ``pipeline.plan``."""
+        return BalancePlan.from_json(self.read("plan.json"))
+
+    def model_folder(self, unit: str, purpose: Purpose = "publish") -> Path:
+        """Return where a unit's engine is kept."""
+        return self.folder / "models" / unit / purpose
+
+    def draw_path(self, label: Label, draw: int) -> Path:
+        """Return where draw 0 (published) or a replica 1 to 9 (for the check) of a label's rows is kept."""
+        return self.folder / "samples" / f"c{self.dataset.classes.index(label):03d}" / f"draw-{draw:02d}.parquet"
+
+    def check_draw(self, draw: int) -> TabularDataset:
+        """Return the check's training rows followed by one draw of synthetic rows."""
+        # where the check has a generator of its own, its draws are numbered from DRAWS on
+        first = DRAWS if "check" in self.purposes else 0
+        parts = [self.read_rows(self.draw_path(label, first + draw)) for label in self.plan.adds()]
+        return self.train.concat(*parts)
+
+    def write_rows(self, path: Path, rows: TabularDataset) -> None:
+        """Write rows whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        pq.write_table(rows.table, partial)
+        partial.replace(path)
+
+    def read_rows(self, path: Path) -> TabularDataset:
+        """Return rows that ``write_rows`` wrote."""
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+        return TabularDataset(_typed(table, self.dataset.schema.arrow), self.dataset.schema, self.dataset.classes)
+
+    def read(self, name: str) -> dict[str, object]:
+        """Return a JSON file of the run folder."""
+        path = self.folder / name
+        if not path.is_file():
+            raise DataError(f"{self.folder} has no {name} yet; run the earlier stages first")
+        data: dict[str, object] = json.loads(path.read_text("utf-8"))
+        return data
+
+    def write(self, name: str, data: object) -> Path:
+        """Write a JSON file whole or not at all."""
+        return write_json(self.folder / name, data)
+
+
+def write_json(path: Path, data: object) -> Path:
+    """Write ``data`` (JSON types) whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    partial.replace(path)
+    return path
+
+
+def save_input(folder: Path, dataset: TabularDataset) -> Path:
+    """Keep a dataset that came from memory, so that a later stage or process finds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _INPUT
+    pq.write_table(dataset.table, path)
+    return path
+
+
+def load_holdout(config: BalanceConfig, dataset: TabularDataset) -> TabularDataset:
+    """Return the user's own holdout with the input's classes. Raises DataError where the two tables differ."""
+    path = Path(str(config.holdout_data))
+    held = load(path, label=dataset.label, drop=config.drop, categorical=config.categorical)
+    return aligned(held, dataset, name=path.name)
+
+
+def aligned(rows: TabularDataset, like: TabularDataset, *, name: str) -> TabularDataset:
+    """Return ``rows`` in the columns, types and classes of ``like``. Raises DataError naming what differs."""
+    table, ours = rows.table, like.schema.arrow
+    # a pandas index is row names: one that the other table lacks is dropped, or left empty
+    table = table.drop_columns([column for column in index_columns(table.schema) if column not in ours.names])
+    for column in index_columns(ours) - set(table.schema.names):
+        table = table.append_column(ours.field(column), pa.nulls(len(table), ours.field(column).type))
+    theirs = table.schema
+    for column in dict.fromkeys([*ours.names, *theirs.names]):
+        if column not in ours.names or column not in theirs.names:
+            only = "the input" if column in ours.names else name
+            raise DataError(f"column {column!r} is only in {only}; both must have the same columns")
+        if ours.field(column).type != theirs.field(column).type:
+            raise DataError(
+                f"column {column!r} is {ours.field(column).type} in the input and {theirs.field(column).type} "
+                f"in {name}; make the types alike"
+            )
+    unknown = [value for value in _values(table.column(like.label)) if value not in like.classes]
+    if unknown:
+        raise DataError(f"{name} has class {unknown[0]!r}, which the input has not; remove its rows")
+    return TabularDataset(_typed(table.select(ours.names), ours), like.schema, like.classes)
+
+
+def _values(column: pa.ChunkedArray) -> list[object]:
+    plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    found: list[object] = plain.unique().to_pylist()
+    return found
+
+
+def run_key(dataset_fingerprint: str, holdout_fingerprint: str | None, config: BalanceConfig) -> str:
+    """Return the sha256 (hex) of all that decides the published bytes: input, config, seed, version."""
+    whole = {
+        "input": dataset_fingerprint,
+        "holdout": holdout_fingerprint,
+        "config": config.key_fields(),
+        "version": synthgen.__version__,
+    }
+    return hashlib.sha256(json.dumps(whole, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    found = {"synthgen": synthgen.__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Parquet reads some types back a little wider; return exactly the schema's."""
+    return table.cast(pa.schema(list(schema))).replace_schema_metadata(schema.metadata)

@@ -1,0 +1,156 @@
+"""The command line in processes of its own: help is quick, JSON is pure, exit codes are the contract's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from road_kit import command, frame
+
+COMMANDS = ("balance", "plan", "check", "sample", "report", "verify", "gc", "engines")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published")
+    frame().to_parquet(folder / "fraud.parquet")
+    done = command(
+        "balance", "fraud.parquet", "--label", "fraud", "--engine", "delta", "--jobs", 1, "--json", cwd=folder
+    )
+    (folder / "result.json").write_text(done.stdout)
+    return folder
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\nsys.argv = ['synthgen', '--help']\nfrom synthgen.cli import main\ntry:\n    main()\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'torch', 'prefect', 'pandas', 'numpy', 'pyarrow', 'sklearn', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name):
+    assert "Usage" in command(name, "--help").stdout
+
+
+def test_version():
+    assert command("--version").stdout.strip() == "synthgen 0.1.0"
+
+
+def test_json_is_one_object_with_the_verdict_and_the_folder(published):
+    result = json.loads((published / "result.json").read_text())
+    assert result["published"]
+    assert result["folder"].endswith(f"data/{result['run_id']}")
+    assert result["verdict"]["status"] in ("PASS", "NO LIFT", "INCONCLUSIVE")
+    arms = {arm["name"] for arm in result["verdict"]["arms"]}
+    assert {"none", "synthetic", "class weights", "oversample", "smote", "copula", "independent"} <= arms
+
+
+def test_a_second_run_says_that_nothing_is_new(published):
+    done = command("balance", "fraud.parquet", "--label", "fraud", "--engine", "delta", cwd=published)
+    assert "nothing new" in done.stdout
+    assert "INCONCLUSIVE" in done.stdout or "NO LIFT" in done.stdout or "PASS" in done.stdout
+
+
+def test_require_pass_exits_7_without_publishing_and_report_only_publishes(published, tmp_path):
+    frame().assign(x=0.0).to_parquet(tmp_path / "noise.parquet")
+    options = ("--label", "fraud", "--engine", "oversample", "--jobs", 1, "--quiet")
+    command("balance", "noise.parquet", *options, "--gate", "require-pass", "--out", "a", cwd=tmp_path, code=7)
+    assert not (tmp_path / "a" / "current").exists()
+
+
+def test_plan_trains_nothing_and_says_what_the_check_can_see(published):
+    done = command("plan", "fraud.parquet", "--label", "fraud", "--json", cwd=published)
+    made = json.loads(done.stdout)
+    assert made["plan"]["classes"][1]["add"] == 280
+    assert made["check_seconds"] > 0
+    assert "cross-fitted" in made["check"]
+    assert "60 real rows" in command("plan", "fraud.parquet", "--label", "fraud", cwd=published).stdout.replace(
+        "\n", " "
+    )
+
+
+def test_sample_draws_more_rows(published, tmp_path):
+    out = tmp_path / "more.parquet"
+    command("sample", published / "fraud-balanced" / "current" / "model", "--label", "1", "-n", 7, "--out", out)
+    rows = pd.read_parquet(out)
+    assert len(rows) == 7
+    assert rows["fraud"].eq(1).all()
+    assert pq.read_schema(out).names == pq.read_schema(published / "fraud.parquet").names
+    command("sample", published / "fraud-balanced", "--label", "5", "-n", 7, "--out", out, code=2)
+
+
+def test_verify_finds_one_changed_byte(published, tmp_path):
+    import shutil
+
+    out = tmp_path / "copy"
+    shutil.copytree(published / "fraud-balanced", out, symlinks=True)
+    command("verify", out)
+    path = next((out / "current" / "train").glob("synthetic-*"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    done = command("verify", out, "--json", code=4)
+    assert [problem["kind"] for problem in json.loads(done.stdout)["problems"]] == ["bad"]
+
+
+def test_gc_keeps_what_is_named(published):
+    done = command("gc", published / "fraud-balanced", "--keep", 1, "--older-than", "0s", "--json")
+    assert json.loads(done.stdout) == {"removed": []}
+
+
+def test_report_is_rebuilt(published, tmp_path):
+    out = tmp_path / "again.html"
+    command("report", published / "fraud-balanced" / "current", "--out", out)
+    assert "<html" in out.read_text()
+
+
+def test_check_judges_rows_of_another_tool(published, tmp_path):
+    rows = frame()
+    rows.iloc[:250].to_parquet(tmp_path / "real.parquet")
+    rows.iloc[250:].to_parquet(tmp_path / "held.parquet")
+    made = rows.iloc[:250][lambda part: part["fraud"] == 1].sample(100, replace=True, random_state=0)
+    made.to_parquet(tmp_path / "made.parquet")
+    done = command(
+        *("check", "real.parquet", "made.parquet", "--holdout", "held.parquet", "--label", "fraud"),
+        *("--jobs", 1, "--json", "--gate", "report-only"),
+        cwd=tmp_path,
+    )
+    assert json.loads(done.stdout)["check"] == "holdout"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "names"),
+    [
+        (("balance", "fraud.parquet", "--label", "fraudd"), 3, ("'fraudd'", "'fraud'")),
+        (("balance", "nothing.parquet"), 3, ("nothing.parquet", "does not exist")),
+        (("balance", "fraud.parquet"), 2, ("--label", "amount")),
+        (("balance", "fraud.parquet", "--label", "fraud", "--engine", "ctgan"), 2, ("ctgan", "cwgan-gp")),
+        (("balance", "fraud.parquet", "--label", "fraud", "--format", "webdataset"), 2, ("format", "parquet")),
+        (("balance", "fraud.parquet", "--label", "fraud", "--on-fail", "publish-real"), 2, ("on-fail", "keep-old")),
+        (("balance", "fraud.parquet", "--label", "fraud", "--metric", "accuracy"), 2, ("average_precision",)),
+        (("balance", "fraud.parquet", "--label", "fraud", "--strategy", "7=500"), 2, ("'7'", "classes are")),
+        (("balance", "fraud.parquet", "--label", "fraud", "--out", "fraud.parquet"), 4, ("fraud.parquet",)),
+        (("verify", "."), 3, ("manifest",)),
+        (("gc", "fraud-balanced", "--keep", "1", "--older-than", "soon"), 2, ("12h",)),
+    ],
+)
+def test_errors_are_one_line_with_names_and_their_exit_code(published, arguments, code, names):
+    done = command(*arguments, cwd=published, code=code)
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    assert all(name in line for name in names), line
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_are_json_too(published):
+    done = command("balance", "fraud.parquet", "--label", "fraudd", "--json", cwd=published, code=3)
+    assert json.loads(done.stdout)["error"]["exit_code"] == 3

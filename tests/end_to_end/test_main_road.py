@@ -1,0 +1,206 @@
+"""The main road in process: what is published, twice the same, answered, resumed, quarantined."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from road_kit import frame, shards
+
+import synthgen
+from synthgen import pipeline
+from synthgen.errors import ConfigError, DataError, PublishError
+from synthgen.shards.reader import verify
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "fraud.parquet"
+    frame().to_parquet(path)
+    return path
+
+
+def quick(data: Path, out: Path | None = None, **options: object) -> synthgen.BalanceResult:
+    return synthgen.balance(
+        data, **{"label": "fraud", "out": out, "engine": "delta", "holdout": 0, "jobs": 1, **options}
+    )
+
+
+def test_every_input_row_is_published_as_it_was_and_counts_are_the_plan(data, tmp_path):
+    out = tmp_path / "out"
+    result = quick(data, out)
+    assert result.published
+    train = pd.read_parquet(out / "current" / "train")
+    whole = pd.read_parquet(data)
+    pd.testing.assert_series_equal(train.dtypes, whole.dtypes)
+    assert train["fraud"].value_counts().to_dict() == {0: 340, 1: 340}
+    real = pq.read_table(out / "current" / "train" / "real-00000-of-00001.parquet")
+    assert real.schema.remove_metadata().equals(pq.read_schema(data).remove_metadata(), check_metadata=True)
+    assert real.schema.pandas_metadata == pq.read_schema(data).pandas_metadata
+    keys = ["joined"]
+    pd.testing.assert_frame_equal(
+        real.to_pandas().sort_values(keys).reset_index(drop=True), whole.sort_values(keys).reset_index(drop=True)
+    )
+    assert verify(out).ok
+    assert result.counts["1"].model_dump() == {"real": 60, "synthetic": 280, "repeated": 0}
+
+
+def test_the_holdout_is_published_beside_and_in_no_training_file(data, tmp_path):
+    out = tmp_path / "out"
+    quick(data, out, holdout=0.2, check="holdout", ship="train", engine="oversample", gate="report-only")
+    train, test = (pd.read_parquet(out / "current" / part) for part in ("train", "test"))
+    real = pd.read_parquet(out / "current" / "train" / "real-00000-of-00001.parquet")
+    assert 40 <= len(test) <= 120
+    assert not set(test["joined"]) & set(train["joined"])
+    assert len(real) + len(test) == 400
+    assert sorted(path.name.split("-")[0] for path in (out / "current" / "train").iterdir()) == ["real", "repeated"]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(data, tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        quick(data, tmp_path / name, seed=seed, engine="cwgan-gp", steps=20)
+    a, b, c = (shards(tmp_path / name) for name in "abc")
+    assert a == b
+    assert all(a[path] != c[path] for path in a)
+
+
+def test_given_again_nothing_new_is_published(data, tmp_path):
+    out = tmp_path / "out"
+    first = quick(data, out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    again = quick(data, out)
+    assert again.answered
+    assert again.published
+    assert again.run_id == first.run_id
+    assert again.counts == first.counts
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_another_seed_is_another_commit_on_top(data, tmp_path):
+    out = tmp_path / "out"
+    quick(data, out)
+    quick(data, out, seed=1)
+    assert sorted(path.name for path in (out / "commits").iterdir()) == ["00000001.json", "00000002.json"]
+    assert len(list((out / "data").iterdir())) == 2
+
+
+@pytest.mark.parametrize("stage", ["fit", "generate", "check", "publish"])
+def test_an_interrupted_run_resumes_to_the_same_bytes(data, tmp_path, monkeypatch, stage):
+    quick(data, tmp_path / "whole", engine="cwgan-gp", steps=20)
+    with monkeypatch.context() as patch:
+
+        def stop(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(pipeline, stage, stop)
+        with pytest.raises(KeyboardInterrupt):
+            quick(data, tmp_path / "out", engine="cwgan-gp", steps=20)
+    assert not (tmp_path / "out" / "current").exists()
+    quick(data, tmp_path / "out", engine="cwgan-gp", steps=20)
+    assert shards(tmp_path / "out") == shards(tmp_path / "whole")
+
+
+def test_a_harmful_engine_is_quarantined_and_the_earlier_content_stays(data, tmp_path):
+    out = tmp_path / "out"
+    frame(600, 150).to_parquet(data)
+    quick(data, out)
+    head = (out / "current").resolve()
+    harmful = {"engine": "road_kit:Harmful", "holdout": None, "check": "cv"}
+    result = quick(data, out, **harmful)
+    assert result.verdict.status == "FAIL"
+    assert not result.published
+    assert result.folder.parent.name == "quarantine"
+    assert (result.folder / "report.html").is_file()
+    assert (out / "current").resolve() == head
+    again = quick(data, out, **harmful)
+    assert again.answered
+    assert again.verdict == result.verdict
+
+
+def test_a_frame_stays_in_memory(data):
+    rows = frame()
+    result = synthgen.balance(rows, label="fraud", engine="copula", holdout=0)
+    assert not result.published
+    balanced = result.dataset.to_pandas()
+    pd.testing.assert_frame_equal(balanced.iloc[: len(rows)], rows)
+    assert balanced["fraud"].value_counts().to_dict() == {0: 340, 1: 340}
+
+
+def test_balanced_already_publishes_the_real_rows(tmp_path):
+    path = tmp_path / "even.csv"
+    frame(200, 100).to_csv(path, index=False)
+    result = synthgen.balance(path, label="fraud", holdout=0.2, check="cv")
+    assert result.published
+    assert result.verdict.status == "NOT CHECKED"
+    assert "balanced" in result.verdict.sentence
+    assert result.out == tmp_path / "even-balanced"
+    assert pq.read_table(result.folder / "train").num_rows == 200
+
+
+def test_the_manifest_says_what_was_done(data, tmp_path):
+    out = tmp_path / "out"
+    quick(data, out, engine="cwgan-gp", steps=20)
+    manifest = synthgen.read_shards(out).manifest
+    assert manifest.privacy.guarantee == "none"
+    assert manifest.priors_before["1"] == pytest.approx(0.15)
+    assert manifest.priors_after["1"] == pytest.approx(0.5)
+    assert {entry.digital_source_type for entry in manifest.files if entry.origin == "synthetic"} == {
+        "trainedAlgorithmicMedia"
+    }
+    assert manifest.versions["torch"]
+    assert str(tmp_path) not in manifest.model_dump_json()
+
+
+def test_a_user_s_own_holdout_is_checked_and_must_fit(data, tmp_path):
+    own = tmp_path / "own.parquet"
+    frame(300, 80).to_parquet(own)
+    result = quick(data, tmp_path / "out", holdout=None, holdout_data=str(own), engine="oversample")
+    assert result.verdict.check == "holdout"
+    assert pq.read_table(result.folder / "train" / "real-00000-of-00001.parquet").num_rows == 400
+    frame().drop(columns="x").to_parquet(own)
+    with pytest.raises(DataError, match="'x' is only in the input"):
+        quick(data, tmp_path / "out2", holdout=None, holdout_data=str(own))
+
+
+def test_a_small_class_takes_the_ladder_and_says_so(tmp_path):
+    rows = frame(300, 40)
+    rows.loc[rows.index[rows["fraud"] == 0][:3], "fraud"] = 2
+    rows.loc[rows.index[rows["fraud"] == 0][:1], "fraud"] = 3
+    result = synthgen.balance(rows, label="fraud", engine="cwgan-gp", steps=5, holdout=0)
+    notes = " ".join(result.plan.notes)
+    assert "class 2 has 3 rows" in notes
+    assert "come from smote" in notes
+    assert "come from oversample" in notes
+    assert result.counts["3"].repeated == 10
+    with pytest.raises(DataError, match="small-class"):
+        synthgen.balance(rows, label="fraud", engine="cwgan-gp", steps=5, holdout=0, small_class="error")
+
+
+def test_unusable_destinations_are_refused_before_anything_is_written(data, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("keep")
+    with pytest.raises(PublishError, match="not synthgen's"):
+        quick(data, tmp_path / "notes")
+    with pytest.raises(PublishError, match="inside --out"):
+        quick(data, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fraud.parquet", "notes"]
+
+
+def test_options_and_config_are_not_mixed():
+    with pytest.raises(ConfigError, match="not both"):
+        synthgen.balance(frame(), config=synthgen.BalanceConfig(), label="fraud")
+
+
+def test_labels_are_told_apart_by_value(tmp_path):
+    out = tmp_path / "out"
+    rows = frame().assign(fraud=lambda rows: rows["fraud"].map({0: "no", 1: "yes"}))
+    path = tmp_path / "words.parquet"
+    rows.to_parquet(path)
+    synthgen.balance(path, label="fraud", engine="delta", holdout=0, out=out, strategy="yes=100")
+    labels = json.loads((out / "current" / "labels.json").read_text())
+    assert [(label["code"], label["value"]) for label in labels] == [(0, "no"), (1, "yes")]
+    assert pa.parquet.read_table(out / "current" / "train")["fraud"].to_pylist().count("yes") == 100

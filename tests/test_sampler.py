@@ -1,0 +1,129 @@
+"""Balancer: imbalanced-learn's contract, and the types of a real training frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from imblearn.pipeline import make_pipeline
+from imblearn.utils.estimator_checks import estimator_checks_generator as imblearn_checks
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import estimator_checks_generator as sklearn_checks
+
+from synthgen import Balancer
+from synthgen.errors import ConfigError
+
+
+def mixed_frame(n: int = 240, rare: int = 30) -> tuple[pd.DataFrame, pd.Series]:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "amount": np.where(rng.random(n) < 0.1, np.nan, rng.lognormal(size=n).round(2)),
+            "calls": pd.array(rng.integers(0, 30, n), dtype="Int64"),
+            "plan": pd.Categorical(rng.choice(["a", "b"], n), categories=["z", "b", "a"], ordered=True),
+            "city": rng.choice(["Rome", "Oslo", None], n),
+            "joined": pd.date_range("2024-03-30", periods=n, freq="7h", tz="Europe/Berlin"),
+            "active": rng.random(n) < 0.5,
+            "small": rng.normal(size=n).astype(np.float32),
+        },
+        index=np.arange(n) * 3,
+    )
+    frame.loc[frame.index[:7], "calls"] = pd.NA
+    label = pd.Series(np.where(np.arange(n) < rare, "churn", "stay"), name="outcome", index=frame.index)
+    order = rng.permutation(n)
+    return frame.iloc[order], label.iloc[order]
+
+
+def _named(generator) -> list:
+    checks = [check for _, check in generator(Balancer(engine="delta", random_state=0))]
+    return [pytest.param(check, id=getattr(check, "func", check).__name__) for check in checks]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("check", _named(imblearn_checks))
+def test_imbalanced_learn_contract(check):
+    check(Balancer(engine="delta", random_state=0))
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("check", _named(sklearn_checks))
+def test_scikit_learn_contract(check):
+    check(Balancer(engine="delta", random_state=0))
+
+
+@pytest.mark.parametrize("engine", ["delta", "smote", "oversample", "copula"])
+def test_a_frame_keeps_everything(engine):
+    frame, label = mixed_frame()
+    before = frame.copy()
+    sampler = Balancer(engine=engine, random_state=0)
+    rows, labels = sampler.fit_resample(frame, label)
+    pd.testing.assert_frame_equal(frame, before)
+    pd.testing.assert_frame_equal(rows.iloc[: len(frame)], frame.reset_index(drop=True))
+    assert (rows.dtypes == frame.dtypes).all()
+    assert labels.name == "outcome"
+    assert labels.value_counts().to_dict() == {"churn": 210, "stay": 210}
+    assert sampler.sample_mask_.sum() == 180
+    assert not sampler.sample_mask_[: len(frame)].any()
+    added = rows[sampler.sample_mask_]
+    assert added["calls"].isna().any()
+    assert added["plan"].isin(["a", "b"]).all()
+    assert added["joined"].between(frame["joined"].min(), frame["joined"].max()).all()
+
+
+def test_the_network_engine_on_a_frame():
+    frame, label = mixed_frame()
+    sampler = Balancer(engine="cwgan-gp", engine_options={"steps": 20}, random_state=0)
+    rows, labels = sampler.fit_resample(frame, label)
+    assert (rows.dtypes == frame.dtypes).all()
+    assert (labels == "churn").sum() == 210
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_others():
+    frame, label = mixed_frame()
+    one, two, other = (Balancer(engine="copula", random_state=seed).fit_resample(frame, label)[0] for seed in (1, 1, 2))
+    pd.testing.assert_frame_equal(one, two)
+    assert not one.equals(other)
+
+
+def test_strategies_give_exact_counts():
+    frame, label = mixed_frame()
+    rows = {}
+    for strategy in ("minority", 0.5, {"churn": 55}):
+        _, labels = Balancer(engine="delta", sampling_strategy=strategy, random_state=0).fit_resample(frame, label)
+        rows[str(strategy)] = int((labels == "churn").sum())
+    assert rows == {"minority": 210, "0.5": 105, "{'churn': 55}": 55}
+
+
+def test_tuned_adds_at_most_an_even_balance():
+    frame, label = mixed_frame()
+    sampler = Balancer(engine="delta", sampling_strategy="tuned", random_state=0)
+    _, labels = sampler.fit_resample(frame, label)
+    assert 30 <= (labels == "churn").sum() <= 210
+    assert sampler.sampling_strategy == "tuned"
+
+
+def test_arrays_stay_arrays_of_their_type():
+    X, y = load_breast_cancer(return_X_y=True)
+    keep = np.r_[np.flatnonzero(y == 1), np.flatnonzero(y == 0)[:40]]
+    rows, labels = Balancer(engine="copula", random_state=0).fit_resample(X[keep].astype(np.float32), y[keep])
+    assert isinstance(rows, np.ndarray)
+    assert rows.dtype == np.float32
+    assert np.bincount(labels).tolist() == [357, 357]
+    np.testing.assert_array_equal(rows[: len(keep)], X[keep].astype(np.float32))
+
+
+def test_in_a_pipeline_only_training_folds_are_resampled():
+    X, y = load_breast_cancer(return_X_y=True)
+    keep = np.r_[np.flatnonzero(y == 1), np.flatnonzero(y == 0)[:40]]
+    model = make_pipeline(Balancer(engine="delta", random_state=0), StandardScaler(), LogisticRegression())
+    scores = cross_val_score(model, X[keep], y[keep], cv=3, scoring="roc_auc")
+    assert scores.min() > 0.9
+
+
+def test_unknown_engine_names_those_there_are():
+    frame, label = mixed_frame()
+    with pytest.raises(ConfigError, match="cwgan-gp"):
+        Balancer(engine="cwgan_gp").fit_resample(frame, label)
