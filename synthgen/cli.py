@@ -273,16 +273,22 @@ def _root(
     pass
 
 
+_INTERRUPTED = 130
+
+
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 a bug, else the error's own code; 130 when interrupted."""
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     try:
-        app(standalone_mode=True)
+        if app(standalone_mode=False) == _INTERRUPTED:  # typer's answer to Ctrl-C
+            raise KeyboardInterrupt
     except SynthgenError as error:
         _fail(str(error), error.exit_code, type(error).__name__)
     except KeyboardInterrupt:
-        _fail("interrupted; nothing was published. The same command resumes", 130, "Interrupted")
+        _fail("interrupted; nothing was published. The same command resumes", _INTERRUPTED, "Interrupted")
     except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
+            _usage(error)
         _bug(error)
     sys.exit(0)
 
@@ -295,6 +301,13 @@ def _fail(message: str, code: int, kind: str) -> NoReturn:
         sys.stdout.write(json.dumps({"error": {"type": kind, "message": line, "exit_code": code}}) + "\n")
     sys.stderr.write(f"error: {line}\n")
     sys.exit(code)
+
+
+def _usage(error: Exception) -> NoReturn:
+    if "--json" in sys.argv or not hasattr(error, "show"):
+        _fail(str(error.format_message()), int(error.exit_code), "ConfigError")  # type: ignore[attr-defined]
+    error.show()
+    sys.exit(int(error.exit_code))  # type: ignore[attr-defined]
 
 
 def _bug(error: Exception) -> NoReturn:

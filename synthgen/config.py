@@ -91,8 +91,8 @@ class BalanceConfig(BaseModel):
             raise ValueError("group and time cannot be combined")
         if self.holdout_data and self.check == "cv":
             raise ValueError("holdout_data is checked on itself, so check cannot be cv")
-        if self.holdout == 0 and (self.check or self.ship == "train"):
-            raise ValueError("holdout 0 means no check and nothing set aside; leave check and ship out")
+        if self.holdout == 0 and (self.check or self.ship == "train" or self.holdout_data):
+            raise ValueError("holdout 0 means no check and nothing set aside; leave check, ship and holdout_data out")
         if self.time and self.check == "cv":
             raise ValueError("rows split by time are checked on the latest ones, so check cannot be cv")
         if self.steps and self.max_minutes:

@@ -18,12 +18,12 @@ from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.read import load, read_table
 from synthgen.data.schema import find_label
 from synthgen.engines import load_engine
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, PublishError
 from synthgen.planning import BalancePlan, match_label
 from synthgen.quality.gate import Gate, Verdict, assess
 from synthgen.report.build import render, write_report
 from synthgen.report.facts import FACTS, facts_from_json
-from synthgen.run import Report, Run, aligned, cores
+from synthgen.run import Report, Run, aligned, cores, untouched
 from synthgen.seeding import derive
 from synthgen.shards.reader import read_shards
 
@@ -38,6 +38,7 @@ def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, rep
     train = load(real, label=config.label, drop=config.drop, categorical=config.categorical)
     made = aligned(_same_label(synthetic, train, config), train, name=synthetic.name)
     held = aligned(_same_label(holdout, train, config), train, name=holdout.name)
+    held = untouched(held, train, name=holdout.name)
     report("check", 0.0, "checking on the holdout")
     return assess(
         train,
@@ -65,8 +66,7 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
     ``model`` is OUT, a data/<run_id> folder of it, or the model/ folder in that. Raises DataError where there is no
     model, ConfigError where none makes rows of the label.
     """
-    if out.is_dir():
-        raise ConfigError(f"--out {out} is a folder; name a parquet file")
+    _writable(out)
     if n < 0:
         raise ConfigError(f"-n must be 0 or more, got {n}")
     folder = model.parent if model.name == "model" and model.is_dir() else model
@@ -84,6 +84,13 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
     return len(rows)
 
 
+def _writable(out: Path) -> None:
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a folder; name a file")
+    if not out.absolute().parent.is_dir():
+        raise PublishError(f"--out {out} cannot be written: the folder {out.parent} does not exist; make it first")
+
+
 def rebuild_report(folder: Path, out: Path | None) -> Path:
     """Write the report of a run folder, or of a published data/<run_id> folder, again; return where it is.
 
@@ -97,5 +104,6 @@ def rebuild_report(folder: Path, out: Path | None) -> Path:
     shards = read_shards(folder)
     facts = json.loads((shards.folder / FACTS).read_text("utf-8"))
     target = out or Path(f"{shards.manifest.run_id}-report.html")
+    _writable(target)
     target.write_text(render(facts_from_json(facts)), "utf-8")
     return target

@@ -19,7 +19,7 @@ import numpy as np
 
 from synthgen.arms import Draws, build_arms, repeated_labels
 from synthgen.config import BalanceConfig, make_config
-from synthgen.data.dataset import TabularDataset
+from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.read import load
 from synthgen.data.schema import Label
 from synthgen.data.split import split_holdout
@@ -28,6 +28,8 @@ from synthgen.engines.base import Engine, FitContext
 from synthgen.errors import ConfigError
 from synthgen.planning import BalancePlan, FitUnit, Limits, make_plan
 from synthgen.publication import BalanceResult, answer, publish_run, quarantine_run
+from synthgen.quality.downstream import load_estimator
+from synthgen.quality.fidelity import per_class
 from synthgen.quality.gate import Gate, Verdict, assess
 from synthgen.rebalance import Recipe, complete, fit_unit, sample_label
 from synthgen.report.build import write_report
@@ -140,6 +142,25 @@ def start(job: Job, folder: Path) -> Run:
     return run
 
 
+def rehearse(job: Job) -> None:
+    """Raise what a later stage would raise for an option that does not fit, before a destination is touched."""
+    config = job.config
+    Gate(metric=config.metric)
+    if config.estimator is not None:
+        load_estimator(config.estimator)
+    if config.provenance_column in job.dataset.table.schema.names:
+        raise ConfigError(f"--provenance-column {config.provenance_column!r} is a column of the data; choose another")
+    _, _, share = evidence_of(job)
+    rows = job.dataset
+    if share or config.group or config.time:
+        where = split_holdout(
+            rows, share=share or HOLDOUT_SHARE, seed=config.seed, group=config.group, time=config.time
+        )
+        rows = rows.take(where.train) if share and config.ship == "train" else rows
+    made = make_plan(rows.counts(), config.strategy, limits=Limits(config.max_ratio))
+    complete(made, recipe_of(config), small_class=config.small_class)
+
+
 def evidence_of(job: Job) -> tuple[CheckKind, Ship, float]:
     """Which check, which rows are shipped, and the share to set aside; the defaults of the command line's help."""
     config = job.config
@@ -242,9 +263,32 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
             group=config.group,
             report=report,
         )
+    run.write("fidelity.json", _fidelity(run))
     run.write("quality.json", verdict.to_json())
     write_report(run, verdict)
     return verdict
+
+
+def _fidelity(run: Run) -> dict[str, object]:
+    """How well a forest tells the published draw from real rows of its class (C2ST), beside two sets of real rows.
+
+    Against rows set aside where there are any, else against the training rows themselves.
+    """
+    unseen = run.holdout or run.shipped
+    found: dict[str, object] = {}
+    for label in run.plan.adds():
+        rows = run.read_rows(run.draw_path(label, 0))
+        seen = run.train if run.holdout is not None else None
+        told = per_class(rows, unseen, seen=seen, seed=derive(run.config.seed, "fidelity")).get(label)
+        if told is not None:
+            found[text_of(label)] = {
+                "c2st": told.auc.to_json(),
+                "real_versus_real": told.floor.to_json(),
+                "rows": told.n_rows,
+                "note": told.note,
+                "against": "rows set aside" if run.holdout is not None else "training rows",
+            }
+    return found
 
 
 def _drawn(run: Run) -> Draws:
@@ -284,6 +328,7 @@ def balance(
         if destination is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="synthgen-")))
             return _stages(start(job, folder), None, report)
+        rehearse(job)
         destination = preflight(destination, inputs=job.inputs, need_bytes=3 * job.dataset.table.nbytes)
         answered = answer(destination, job.key)
         if answered is not None:

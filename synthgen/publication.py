@@ -224,7 +224,10 @@ def _manifest(
         priors_after=_shares(after),
         class_weights={text: sum(real.values()) / (len(real) * n) for text, n in real.items() if n},
         holdout=_holdout(run),
-        training=cast("dict[str, JsonValue]", {"plan": run.plan.to_json(), "chosen": chosen}),
+        training=cast(
+            "dict[str, JsonValue]",
+            {"plan": run.plan.to_json(), "chosen": chosen, "fidelity": run.read("fidelity.json")},
+        ),
         notes=(*run.plan.notes, *record.notes),
         reproducible=config.max_minutes is None,
     )

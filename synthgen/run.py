@@ -188,7 +188,23 @@ def load_holdout(config: BalanceConfig, dataset: TabularDataset) -> TabularDatas
     """Return the user's own holdout with the input's classes. Raises DataError where the two tables differ."""
     path = Path(str(config.holdout_data))
     held = load(path, label=dataset.label, drop=config.drop, categorical=config.categorical)
-    return aligned(held, dataset, name=path.name)
+    return untouched(aligned(held, dataset, name=path.name), dataset, name=path.name)
+
+
+def untouched(held: TabularDataset, train: TabularDataset, *, name: str) -> TabularDataset:
+    """Return ``held``. Raises DataError where more of its rows stand in ``train`` than real rows repeat by nature.
+
+    A holdout cut out of the table that is trained on would be judged on rows that the learners have seen.
+    """
+    known = train.feature_hashes()
+    shared = np.isin(held.feature_hashes(), known)
+    repeats = 1 - len(np.unique(known)) / max(1, len(known))
+    if shared.mean() > max(0.1, 2 * repeats):
+        raise DataError(
+            f"{int(shared.sum())} of the {len(held)} rows of {name} are also in the table that is trained on; "
+            "a holdout must hold rows that nothing was trained on: leave them out of one of the two"
+        )
+    return held
 
 
 def aligned(rows: TabularDataset, like: TabularDataset, *, name: str) -> TabularDataset:
