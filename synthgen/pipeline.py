@@ -150,13 +150,13 @@ def rehearse(job: Job) -> None:
         load_estimator(config.estimator)
     if config.provenance_column in job.dataset.table.schema.names:
         raise ConfigError(f"--provenance-column {config.provenance_column!r} is a column of the data; choose another")
-    _, _, share = evidence_of(job)
+    _, ship, share = evidence_of(job)
     rows = job.dataset
     if share or config.group or config.time:
         where = split_holdout(
             rows, share=share or HOLDOUT_SHARE, seed=config.seed, group=config.group, time=config.time
         )
-        rows = rows.take(where.train) if share and config.ship == "train" else rows
+        rows = rows.take(where.train) if ship == "train" else rows
     made = make_plan(rows.counts(), config.strategy, limits=Limits(config.max_ratio))
     complete(made, recipe_of(config), small_class=config.small_class)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -154,3 +156,37 @@ def test_errors_are_one_line_with_names_and_their_exit_code(published, arguments
 def test_errors_are_json_too(published):
     done = command("balance", "fraud.parquet", "--label", "fraudd", "--json", cwd=published, code=3)
     assert json.loads(done.stdout)["error"]["exit_code"] == 3
+
+
+def test_a_usage_error_is_json_too(published):
+    done = command("balance", "fraud.parquet", "--nope", "--json", cwd=published, code=2)
+    assert "--nope" in json.loads(done.stdout)["error"]["message"]
+
+
+def test_ctrl_c_says_that_nothing_was_published_and_exits_130(published, tmp_path):
+    # red when main lets typer swallow the interrupt
+    here = Path(__file__).parents[2]
+    arguments = ["balance", "fraud.parquet", "--label", "fraud", "--engine", "cwgan-gp", "--steps", "100000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "synthgen", *arguments, "--holdout", "0", "--json", "--out", str(tmp_path / "out")],
+        cwd=published,
+        env={**os.environ, "PYTHONPATH": str(here), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "step" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "same command resumes" in json.loads(out)["error"]["message"]
+    assert not (tmp_path / "out" / "current").exists()
+
+
+def test_sample_into_a_folder_that_is_not_there_is_the_destination_s_error(published, tmp_path):
+    out = tmp_path / "nowhere" / "more.parquet"
+    done = command("sample", published / "fraud-balanced", "--label", "1", "-n", 2, "--out", out, code=4)
+    assert "does not exist" in done.stderr

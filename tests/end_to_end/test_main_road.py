@@ -204,3 +204,40 @@ def test_labels_are_told_apart_by_value(tmp_path):
     labels = json.loads((out / "current" / "labels.json").read_text())
     assert [(label["code"], label["value"]) for label in labels] == [(0, "no"), (1, "yes")]
     assert pa.parquet.read_table(out / "current" / "train")["fraud"].to_pylist().count("yes") == 100
+
+
+def test_a_holdout_out_of_the_table_itself_is_refused(data, tmp_path):
+    # red when run.untouched returns without a look
+    own = tmp_path / "own.parquet"
+    frame().iloc[300:].to_parquet(own)
+    with pytest.raises(DataError, match="also in the table that is trained on"):
+        quick(data, tmp_path / "out", holdout=None, holdout_data=str(own))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"metric": "accuracy"},
+        {"estimator": "nope.mod:make"},
+        {"strategy": "7=500"},
+        {"group": "nope"},
+        {"provenance_column": "x"},
+        {"holdout_data": "own.parquet"},
+    ],
+)
+def test_options_that_do_not_fit_leave_the_destination_alone(data, tmp_path, options):
+    # red when balance stages before it rehearses
+    with pytest.raises(ConfigError):
+        quick(data, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_manifest_tells_how_real_the_rows_look_beside_real_ones(data, tmp_path):
+    out = tmp_path / "out"
+    frame(900, 250).to_parquet(data)
+    quick(data, out)
+    told = synthgen.read_shards(out).manifest.training["fidelity"]["1"]
+    assert told["against"] == "training rows"
+    assert 0.4 <= told["c2st"]["value"] <= 1
+    assert 0.3 <= told["real_versus_real"]["value"] <= 0.7
