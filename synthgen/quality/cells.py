@@ -35,15 +35,14 @@ class Arm:
     rows, ``train``'s own first, unchanged and in order.
 
     A drawer may have a member ``repeated``: the labels whose added rows are real ones again, which are no copies.
-    ``weighted`` arms get class weights. ``repeats`` says that the added rows are meant to be copies. ``fixed`` says
-    that the added rows were made beforehand and cannot be made again inside a fold.
+    ``weighted`` arms get class weights. ``fixed`` says that the added rows were made beforehand and
+    cannot be made again inside a fold.
     """
 
     name: str
     prepare: Prepare
     weighted: bool = False
     role: Role = "free"
-    repeats: bool = False
     fixed: bool = False
 
 

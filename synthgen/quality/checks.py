@@ -280,7 +280,7 @@ def _task(setting: Setting, arm: Arm, draws: tuple[int, ...], fit: np.ndarray | 
         draws,
         setting.panel,
         drawn=setting.drawn if whole and arm.role == "candidate" else None,
-        copies=arm.role == "candidate" and not arm.repeats and (whole or setting.holdout is None),
+        copies=arm.role == "candidate" and (whole or setting.holdout is None),
     )
 
 

@@ -145,9 +145,9 @@ def _control(setting: Setting, found: Found, best: np.ndarray) -> Control | None
 
 
 def _copies(setting: Setting, found: Found, rebalanced: Sequence[int]) -> Copies | None:
-    if setting.arms.candidate.repeats:
-        return None
     count = sum((outcome.copies for outcome in found.outcomes[setting.arms.candidate.name]), start=CopyCount())
+    if count.n_rows == 0:
+        return None
     real = setting.train if setting.holdout is None else setting.train.concat(setting.holdout)
     natural = natural_share(real, rebalanced, alpha=setting.gate.alpha)
     return weigh(count, natural, alpha=setting.gate.alpha, leaks=setting.holdout is not None)

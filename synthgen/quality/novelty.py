@@ -78,13 +78,3 @@ def weigh(count: CopyCount, natural: Estimate, *, alpha: float, leaks: bool) -> 
     share = wilson(count.copied, count.n_rows, alpha=alpha)
     leaked = wilson(count.leaked, count.n_rows, alpha=alpha) if leaks else UNKNOWN
     return Copies(count.n_rows, share, natural, excess(share, natural), leaked)
-
-
-def exact_copies(
-    synthetic: TabularDataset, train: TabularDataset, *, holdout: TabularDataset | None = None, alpha: float = 0.05
-) -> Copies:
-    """Return how many ``synthetic`` rows equal a row of ``train``, beside the real rows' own share of twins."""
-    real = train if holdout is None else train.concat(holdout)
-    natural = natural_share(real, np.unique(synthetic.label_codes).tolist(), alpha=alpha)
-    count = count_copies(synthetic, train, holdout=None if holdout is None else holdout.feature_hashes())
-    return weigh(count, natural, alpha=alpha, leaks=holdout is not None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
@@ -85,6 +88,32 @@ def wrong_class(train: TabularDataset, seed: int) -> Drawer:
     return draw
 
 
+@dataclass(frozen=True)
+class Meant:
+    """A drawer whose added rows are meant to be copies."""
+
+    draw: Drawer
+    repeated: tuple[object, ...]
+
+    def __call__(self, number: int) -> TabularDataset:
+        return self.draw(number)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Prepares drawers whose added rows are meant to be copies."""
+
+    prepare: Callable[[TabularDataset, int], Drawer]
+
+    def __call__(self, train: TabularDataset, seed: int) -> Meant:
+        return Meant(self.prepare(train, seed), train.classes)
+
+
+def meant(name: str, prepare: Callable[[TabularDataset, int], Drawer]) -> Arm:
+    """A candidate whose copies are no fault of it."""
+    return Arm(name, Prepared(prepare), role="candidate")
+
+
 def real_rows(pool: TabularDataset) -> Arm:
     """The arm that adds true rows of the rare class: what a perfect generator would give."""
 
@@ -97,7 +126,7 @@ def real_rows(pool: TabularDataset) -> Arm:
 NONE = Arm("none", keep, role="none")
 WEIGHTS = Arm("class weights", keep, weighted=True)
 CONTROL = Arm("independent", independent, role="control")
-REPEATED = Arm("synthetic", repeated, role="candidate", repeats=True)
+REPEATED = meant("synthetic", repeated)
 
 
 def arms(candidate: Arm, *others: Arm) -> list[Arm]:

@@ -6,7 +6,20 @@ import json
 
 import numpy as np
 import pytest
-from quality_kit import CONTROL, NONE, QUICK, REPEATED, WEIGHTS, arms, independent, keep, real_rows, several, table
+from quality_kit import (
+    CONTROL,
+    NONE,
+    QUICK,
+    REPEATED,
+    WEIGHTS,
+    arms,
+    independent,
+    keep,
+    real_rows,
+    repeated,
+    several,
+    table,
+)
 
 from synthgen.data.dataset import TabularDataset
 from synthgen.errors import ConfigError, DataError, EngineError
@@ -272,7 +285,7 @@ def test_rows_made_beforehand_are_judged_with_their_own_spread() -> None:
 
 def test_copies_among_the_drawn_rows_fail() -> None:
     """The same arm, not declared as repeats. Mutant: no copy check."""
-    copying = Arm("synthetic", REPEATED.prepare, role="candidate")
+    copying = Arm("synthetic", repeated, role="candidate")
     verdict = assess(table(120, 30), arms=arms(copying), gate=QUICK, seed=0)
     assert verdict.status == "FAIL"
     assert "100.0% of the synthetic rows are exact copies" in verdict.sentence
