@@ -148,8 +148,10 @@ def _copies(setting: Setting, found: Found, rebalanced: Sequence[int]) -> Copies
     count = sum((outcome.copies for outcome in found.outcomes[setting.arms.candidate.name]), start=CopyCount())
     if count.n_rows == 0:
         return None
-    real = setting.train if setting.holdout is None else setting.train.concat(setting.holdout)
-    natural = natural_share(real, rebalanced, alpha=setting.gate.alpha)
+    real = [rows for rows in (setting.train, setting.holdout) if rows is not None]
+    hashes = np.concatenate([rows.feature_hashes() for rows in real])
+    codes = np.concatenate([rows.label_codes for rows in real])
+    natural = natural_share(hashes, np.isin(codes, list(rebalanced)), alpha=setting.gate.alpha)
     return weigh(count, natural, alpha=setting.gate.alpha, leaks=setting.holdout is not None)
 
 

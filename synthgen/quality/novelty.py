@@ -5,7 +5,7 @@ May import data and quality.stats. Ids and the label are ignored: a copy under a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,16 +58,17 @@ def count_copies(synthetic: TabularDataset, train: TabularDataset, *, holdout: n
     return CopyCount(len(rows), int(copied.sum()), leaked)
 
 
-def natural_share(real: TabularDataset, codes: Collection[int], *, alpha: float) -> Estimate:
-    """Return how often a real row of the classes ``codes`` has a twin among the real rows.
+def natural_share(hashes: np.ndarray, own: np.ndarray, *, alpha: float) -> Estimate:
+    """Return how often a real row of the classes in question has a twin among all real rows.
+
+    ``hashes`` (N,) are the real rows' ``feature_hashes``; ``own`` (N,) is true for rows of those classes.
 
     Counted within all real rows, because a split keeps equal rows on one side. Where those classes show no twin at all
     the share over all classes is returned: it is known from more rows.
     """
-    _, inverse, repeats = np.unique(real.feature_hashes(), return_inverse=True, return_counts=True)
+    _, inverse, repeats = np.unique(hashes, return_inverse=True, return_counts=True)
     twin = repeats[inverse] > 1
-    own = np.isin(real.label_codes, list(codes))
-    chosen = own if twin[own].any() else np.ones(len(real), dtype=bool)
+    chosen = own if twin[own].any() else np.ones(len(own), dtype=bool)
     return wilson(int(twin[chosen].sum()), int(chosen.sum()), alpha=alpha)
 
 

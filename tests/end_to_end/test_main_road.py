@@ -13,6 +13,7 @@ from road_kit import frame, shards
 
 import synthgen
 from synthgen import pipeline
+from synthgen.config import make_config
 from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.shards.reader import verify
 
@@ -102,6 +103,44 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(data, tmp_path, monkeypatc
     assert not (tmp_path / "out" / "current").exists()
     quick(data, tmp_path / "out", engine="cwgan-gp", steps=20)
     assert shards(tmp_path / "out") == shards(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("stage", ["fit", "generate"])
+def test_what_a_stage_has_done_is_not_done_again(data, tmp_path, monkeypatch, stage):
+    # red when fit forgets "done", or generate the drawn rows
+    run = started(data, tmp_path / "run")
+    pipeline.fit(run, run.plan.units[0])
+    pipeline.generate(run, 1)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError(stage)
+
+    monkeypatch.setattr(pipeline, {"fit": "fit_unit", "generate": "sample_label"}[stage], never)
+    pipeline.fit(run, run.plan.units[0]) if stage == "fit" else pipeline.generate(run, 1)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def started(data: Path, folder: Path, **options: object) -> pipeline.Run:
+    config = make_config({"label": "fraud", "engine": "oversample", "holdout": 0.2, "check": "holdout", **options})
+    run = pipeline.start(pipeline.prepare(data, config), folder)
+    pipeline.plan(run)
+    return run
+
+
+@pytest.mark.parametrize("ship", ["all", "train"])
+def test_the_check_s_generator_never_sees_the_holdout(data, tmp_path, ship):
+    """Repeats show which rows a generator knows. Red when fit takes the shipped rows for the check as well."""
+    run = started(data, tmp_path / "run", ship=ship)
+    for unit in run.plan.units:
+        pipeline.fit(run, unit)
+    pipeline.generate(run, 1)
+    added = run.check_draw(1).table["joined"].to_pylist()
+    assert len(added) == run.plan.scaled(run.train.counts()).classes[1].add
+    assert not set(added) & set(run.holdout.table["joined"].to_pylist())
+    published = set(run.read_rows(run.draw_path(1, 0)).table["joined"].to_pylist())
+    rare = {c for c, y in zip(*(run.dataset.table[k].to_pylist() for k in ("joined", "fraud")), strict=True) if y}
+    assert (published == rare) == (ship == "all")
 
 
 def test_a_harmful_engine_is_quarantined_and_the_earlier_content_stays(data, tmp_path):

@@ -38,7 +38,8 @@ def several(counts: tuple[int, ...], *, seed: int = 0) -> TabularDataset:
 
 def keep(train: TabularDataset, seed: int) -> Drawer:
     """Nothing is added."""
-    return lambda draw: train
+    none = train.take(np.arange(0))
+    return lambda draw: none
 
 
 def need(train: TabularDataset) -> tuple[object, int]:
@@ -54,7 +55,7 @@ def repeated(train: TabularDataset, seed: int) -> Drawer:
     own = train.of_class(rare)  # type: ignore[arg-type]
     if not len(own):
         raise TooFewRows(f"class {rare!r} has no rows to repeat")
-    return lambda draw: train.concat(own.take(np.random.default_rng([seed % 2**32, draw]).integers(0, len(own), n)))
+    return lambda draw: own.take(np.random.default_rng([seed % 2**32, draw]).integers(0, len(own), n))
 
 
 def independent(train: TabularDataset, seed: int) -> Drawer:
@@ -67,7 +68,7 @@ def independent(train: TabularDataset, seed: int) -> Drawer:
         columns = [
             own.table.column(name).take(pa.array(rng.integers(0, len(own), n))) for name in own.table.schema.names
         ]
-        return train.concat(TabularDataset(pa.table(columns, schema=own.table.schema), train.schema, train.classes))
+        return TabularDataset(pa.table(columns, schema=own.table.schema), train.schema, train.classes)
 
     return draw
 
@@ -83,7 +84,7 @@ def wrong_class(train: TabularDataset, seed: int) -> Drawer:
         at = rows.schema.get_field_index(train.label)
         labels = pa.array([rare] * n, rows.schema.field(at).type)
         changed = rows.set_column(at, rows.schema.field(at), labels)
-        return train.concat(TabularDataset(changed, train.schema, train.classes))
+        return TabularDataset(changed, train.schema, train.classes)
 
     return draw
 
@@ -118,7 +119,7 @@ def real_rows(pool: TabularDataset) -> Arm:
     """The arm that adds true rows of the rare class: what a perfect generator would give."""
 
     def prepare(train: TabularDataset, seed: int) -> Drawer:
-        return lambda draw: train.concat(pool)
+        return lambda draw: pool
 
     return Arm("synthetic", prepare, role="candidate")
 

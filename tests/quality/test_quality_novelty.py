@@ -21,7 +21,8 @@ def with_ids(x: np.ndarray, start: int, label: int) -> TabularDataset:
 
 def exact_copies(synthetic: TabularDataset, train: TabularDataset, holdout: TabularDataset | None = None) -> Copies:
     real = train if holdout is None else train.concat(holdout)
-    natural = natural_share(real, np.unique(synthetic.label_codes).tolist(), alpha=0.05)
+    own = np.isin(real.label_codes, np.unique(synthetic.label_codes))
+    natural = natural_share(real.feature_hashes(), own, alpha=0.05)
     count = count_copies(synthetic, train, holdout=None if holdout is None else holdout.feature_hashes())
     return weigh(count, natural, alpha=0.05, leaks=holdout is not None)
 
