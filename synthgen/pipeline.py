@@ -119,11 +119,15 @@ def prepare(source: Source, config: BalanceConfig) -> Job:
 
 
 def start(job: Job, folder: Path) -> Run:
-    """Write run.json and the split to ``folder`` and return the run; a folder of the same run key is continued."""
+    """Write run.json and the split to ``folder`` and return the run; a folder of the same run key is continued.
+
+    Raises ConfigError where the folder holds another run.
+    """
     if (folder / "run.json").is_file():
         run = Run.open(folder)
-        if run.record.run_key == job.key:
-            return Run(folder, run.record, dataset=job.dataset)
+        if run.record.run_key != job.key:
+            raise ConfigError(f"{folder} holds another run, {run.record.run_id}; choose another folder")
+        return Run(folder, run.record, dataset=job.dataset)
     folder.mkdir(parents=True, exist_ok=True)
     outline = job.outline
     np.savez(folder / "split.npz", train=outline.split.train, holdout=outline.split.holdout)

@@ -15,6 +15,7 @@ import synthgen
 from synthgen import pipeline
 from synthgen.config import make_config
 from synthgen.errors import ConfigError, DataError, PublishError
+from synthgen.forecast import forecast
 from synthgen.shards.reader import verify
 
 
@@ -126,6 +127,34 @@ def started(data: Path, folder: Path, **options: object) -> pipeline.Run:
     run = pipeline.start(pipeline.prepare(data, config), folder)
     pipeline.plan(run)
     return run
+
+
+def test_a_run_folder_is_continued_by_the_same_run_alone(data, tmp_path):
+    run = started(data, tmp_path / "run")
+    before = (tmp_path / "run" / "run.json").stat().st_mtime_ns
+    assert started(data, tmp_path / "run").record == run.record
+    assert (tmp_path / "run" / "run.json").stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match="holds another run"):
+        started(data, tmp_path / "run", seed=1)
+
+
+def test_only_a_holdout_takes_rows_from_the_training_rows(data, tmp_path):
+    """Red when a group, or a holdout of the user's own, sets rows aside too."""
+    crossed = started(data, tmp_path / "cv", check="cv", group="plan")
+    assert crossed.holdout is None
+    assert len(crossed.train) == 400
+    frame(80, 20).assign(x=0.5).to_parquet(tmp_path / "own.parquet")
+    own = started(data, tmp_path / "own", holdout_data=str(tmp_path / "own.parquet"), check=None, holdout=None)
+    assert (len(own.train), len(own.holdout)) == (400, 80)
+    assert own.purposes == ("publish",)
+
+
+def test_plan_tells_the_counts_that_balance_makes(data, tmp_path):
+    """Red when plan counts the rows that will be set aside."""
+    config = make_config({"label": "fraud", "engine": "oversample", "check": "holdout", "ship": "train"})
+    made = forecast(data, config).plan
+    assert made.to_json() == started(data, tmp_path / "run", ship="train").plan.to_json()
+    assert made.classes[0].have < 340
 
 
 @pytest.mark.parametrize("ship", ["all", "train"])
