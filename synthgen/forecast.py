@@ -114,7 +114,7 @@ def _width(dataset: TabularDataset) -> int:
     """About how wide an encoded row is: 1 a number, a category's levels up to 50."""
     width = 0
     for column in dataset.schema.features:
-        values = dataset.table.column(column.name)
+        values = dataset.column(column.name)
         if column.kind in ("categorical", "boolean") or not is_number(column.type):
             width += min(50, len(values.slice(0, 10_000).unique()))
         else:

@@ -57,7 +57,7 @@ class TabularCodec:
         fixed: dict[str, FixedColumn] = {}
         ids: dict[str, IdColumn] = {}
         for column in dataset.schema.columns:
-            values = dataset.table.column(column.name)
+            values = dataset.column(column.name)
             if column.kind == "constant":
                 fixed[column.name] = fit_fixed(values)
             elif column.kind == "id":
@@ -81,7 +81,7 @@ class TabularCodec:
         codes = np.empty((n, len(layout.levels)), dtype=np.int32)
         score_at, code_at = 0, 0
         for name, feature in fitted.features.items():
-            cells = feature.encode(dataset.table.column(name), numpy_rng(seed, "encode", name))
+            cells = feature.encode(dataset.column(name), numpy_rng(seed, "encode", name))
             if cells.score is not None:
                 numeric[:, score_at] = cells.score
                 score_at += 1

@@ -209,10 +209,20 @@ def test_balanced_already_publishes_the_real_rows(tmp_path):
     assert pq.read_table(result.folder / "train").num_rows == 200
 
 
+def test_the_check_s_kind_follows_from_the_rarest_class(data, tmp_path):
+    """Red when every table is cross-fitted, or one split by time is."""
+    config = {"label": "fraud", "engine": "oversample"}
+    assert pipeline.prepare(data, make_config(config)).outline.check == "cv"
+    assert pipeline.prepare(data, make_config(config | {"time": "joined"})).outline.check == "holdout"
+    frame(3000, 1200).to_parquet(data)
+    assert pipeline.prepare(data, make_config(config)).outline.check == "holdout"
+
+
 def test_the_manifest_says_what_was_done(data, tmp_path):
     out = tmp_path / "out"
     quick(data, out, engine="cwgan-gp", steps=20)
     manifest = synthgen.read_shards(out).manifest
+    assert manifest.class_weights == {"0": pytest.approx(400 / 680), "1": pytest.approx(400 / 120)}
     assert manifest.privacy.guarantee == "none"
     assert manifest.priors_before["1"] == pytest.approx(0.15)
     assert manifest.priors_after["1"] == pytest.approx(0.5)
@@ -221,6 +231,12 @@ def test_the_manifest_says_what_was_done(data, tmp_path):
     }
     assert manifest.versions["torch"]
     assert str(tmp_path) not in manifest.model_dump_json()
+
+
+def test_the_plan_s_notes_are_in_the_manifest(data, tmp_path):
+    notes = quick(data, tmp_path / "out", max_ratio=2).plan.notes
+    assert notes
+    assert synthgen.read_shards(tmp_path / "out").manifest.notes == notes
 
 
 def test_a_user_s_own_holdout_is_checked_and_must_fit(data, tmp_path):
