@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -71,6 +72,14 @@ Categorical = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(help="Treat a column as categories (repeatable)."),
 ]
+DropUnlabelled = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--drop-unlabelled", help="Leave rows without a label out."),
+]
+Inf = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Infinite numbers are an error, or missing values.", metavar="error|nan"),
+]
 Steps = Annotated[Optional[int], typer.Option(help="Training budget in generator steps.")]  # noqa: UP045
 MaxMinutes = Annotated[Optional[float], typer.Option(help="Training budget in minutes.")]  # noqa: UP045
 Device = Annotated[Optional[str], typer.Option(help="auto, cpu or cuda.")]  # noqa: UP045
@@ -116,6 +125,8 @@ def balance(
     time: Time = None,
     drop: Drop = None,
     categorical: Categorical = None,
+    drop_unlabelled: DropUnlabelled = None,
+    inf: Inf = None,
     steps: Steps = None,
     max_minutes: MaxMinutes = None,
     device: Device = None,
@@ -154,6 +165,8 @@ def plan(
     time: Time = None,
     drop: Drop = None,
     categorical: Categorical = None,
+    drop_unlabelled: DropUnlabelled = None,
+    inf: Inf = None,
     steps: Steps = None,
     max_minutes: MaxMinutes = None,
     jobs: Jobs = None,
@@ -176,6 +189,8 @@ def check(
     label: Label = None,
     drop: Drop = None,
     categorical: Categorical = None,
+    drop_unlabelled: DropUnlabelled = None,
+    inf: Inf = None,
     estimator: Estimator = None,
     metric: Metric = None,
     gate: GateOption = None,
@@ -274,6 +289,8 @@ def _root(
 
 
 _INTERRUPTED = 130
+# what a disk, a quota or a limit of the machine says anywhere: no bug, and no fault of the input
+_SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE)
 
 
 def main() -> NoReturn:
@@ -286,6 +303,18 @@ def main() -> NoReturn:
         _fail(str(error), error.exit_code, type(error).__name__)
     except KeyboardInterrupt:
         _fail("interrupted; nothing was published. The same command resumes", _INTERRUPTED, "Interrupted")
+    except OSError as error:
+        if error.errno not in _SURROUNDINGS:
+            _bug(error)
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror}; nothing was published, and the same command resumes", 4, "PublishError")
+    except MemoryError:
+        _fail(
+            "there was not enough memory; nothing was published. 'synthgen plan' estimates what it takes: "
+            "give fewer columns (--drop), fewer --jobs, or more memory",
+            5,
+            "EngineError",
+        )
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
             _usage(error)
@@ -294,12 +323,14 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int, kind: str) -> NoReturn:
-    line = " ".join(message.split())
+    line = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
+    )
     if "--json" in sys.argv:
         import json
 
         sys.stdout.write(json.dumps({"error": {"type": kind, "message": line, "exit_code": code}}) + "\n")
-    sys.stderr.write(f"error: {line}\n")
+    sys.stderr.write(f"error: {line}\n".encode(sys.stderr.encoding, "backslashreplace").decode(sys.stderr.encoding))
     sys.exit(code)
 
 

@@ -5,13 +5,14 @@ May import pipeline's first half (prepare), planning, data and quality's cost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.notes import notes_of
 from synthgen.data.physical import is_number
 from synthgen.data.split import split_holdout
 from synthgen.engines import engine_info
@@ -75,6 +76,7 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
     recipe = recipe_of(config)
     plan = make_plan(shipped.counts(), config.strategy, limits=Limits(config.max_ratio))
     plan = complete(plan, recipe, small_class=config.small_class)
+    plan = replace(plan, notes=(*plan.notes, *notes_of(dataset)))
     fit = fit_seconds(plan, shipped, config)
     jobs = config.jobs or cores()
     judged = {"cv": train, "holdout": held, "none": None}[check]

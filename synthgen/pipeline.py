@@ -20,7 +20,7 @@ import numpy as np
 from synthgen.arms import Draws, build_arms, repeated_labels
 from synthgen.config import BalanceConfig, make_config
 from synthgen.data.dataset import TabularDataset, text_of
-from synthgen.data.read import load
+from synthgen.data.notes import notes_of
 from synthgen.data.schema import Label
 from synthgen.data.split import split_holdout
 from synthgen.engines import load_engine, save_engine
@@ -43,6 +43,7 @@ from synthgen.run import (
     Ship,
     cores,
     load_holdout,
+    read_input,
     run_key,
     save_input,
     versions,
@@ -100,7 +101,7 @@ def part_of(report: Callable[[float, str], None], part: int, parts: int) -> Call
 
 def prepare(source: Source, config: BalanceConfig) -> Job:
     """Return the job of a source: read, checked, fingerprinted. Raises DataError and ConfigError; writes nothing."""
-    dataset = load(source, label=config.label, drop=config.drop, categorical=config.categorical)
+    dataset = read_input(source, config, label=config.label)
     holdout = load_holdout(config, dataset) if config.holdout_data else None
     key = run_key(dataset.fingerprint(), holdout.fingerprint() if holdout else None, config)
     path = Path(source).resolve() if isinstance(source, str | Path) else None
@@ -182,6 +183,7 @@ def plan(run: Run) -> BalancePlan:
     config = run.config
     made = make_plan(run.shipped.counts(), config.strategy, limits=Limits(config.max_ratio))
     made = complete(made, recipe_of(config), small_class=config.small_class)
+    made = replace(made, notes=(*made.notes, *notes_of(run.dataset)))
     run.write("plan.json", made.to_json())
     return made
 

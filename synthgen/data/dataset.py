@@ -39,11 +39,15 @@ _LABEL_TYPES = (
 
 @dataclass(frozen=True, eq=False)
 class TabularDataset:
-    """A table with a label column. ``classes`` are its label values, sorted; they stay fixed under ``take``."""
+    """A table with a label column. ``classes`` are its label values, sorted; they stay fixed under ``take``.
+
+    ``notes`` say what reading it had to decide; parts of it carry none.
+    """
 
     table: pa.Table
     schema: TableSchema
     classes: tuple[Label, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -185,7 +189,10 @@ def _classes(column: pa.ChunkedArray, name: str) -> tuple[Label, ...]:
     if types.is_floating(values.type):
         missing += pc.sum(pc.is_nan(values)).as_py() or 0
     if missing:
-        raise DataError(f"label column {name!r} is missing in {missing} of {len(values)} rows; remove those rows first")
+        raise DataError(
+            f"label column {name!r} is missing in {missing} of {len(values)} rows; remove those rows first, "
+            "or leave them out with --drop-unlabelled"
+        )
     distinct = pc.unique(values)
     if types.is_floating(values.type) and any(not value.is_integer() for value in distinct[:5000].to_pylist()):
         raise DataError(
