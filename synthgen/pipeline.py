@@ -159,7 +159,9 @@ def rehearse(job: Job) -> None:
         )
         rows = rows.take(where.train) if ship == "train" else rows
     made = make_plan(rows.counts(), config.strategy, limits=Limits(config.max_ratio))
-    complete(made, recipe_of(config), small_class=config.small_class)
+    recipe = recipe_of(config)
+    if complete(made, recipe, small_class=config.small_class).total:
+        recipe.make(config.engine, tuned=made.tuned)  # its options are looked at where it is made
 
 
 def evidence_of(job: Job) -> tuple[CheckKind, Ship, float]:

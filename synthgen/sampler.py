@@ -109,7 +109,7 @@ class Balancer(BaseOverSampler):  # type: ignore[misc]  # imbalanced-learn ships
         try:
             return self._resampled(X, y)
         except SynthgenError as error:
-            raise type(error)(_in_python(str(error), np.unique(y))) from error
+            raise type(error)(_in_python(str(error), np.unique(y))) from None
 
     def _resampled(self, X: Rows, y: np.ndarray) -> tuple[Rows, np.ndarray]:
         values, codes = np.unique(y, return_inverse=True)

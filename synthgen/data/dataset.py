@@ -183,6 +183,7 @@ def _classes(column: pa.ChunkedArray, name: str) -> tuple[Label, ...]:
     if not any(fits(values.type) for fits in _LABEL_TYPES):
         raise DataError(
             f"label column {name!r} is of type {values.type} and a label is text, a whole number or a boolean; "
+            f"{'several labels a row are not supported: ' if types.is_nested(values.type) else ''}"
             "convert it, or choose another --label"
         )
     missing = values.null_count

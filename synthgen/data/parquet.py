@@ -121,20 +121,14 @@ def _batches(file: pq.ParquetFile, path: Path, name: str, cap: int) -> Iterator[
 
 def _batch_rows(file: pq.ParquetFile, path: Path, group: int) -> int:
     """How many rows to decode at once: a dictionary's longest text could stand in every one of them."""
-    schema, described = file.schema_arrow, file.metadata.row_group(group)
+    schema = file.schema_arrow
     if any(types.is_nested(kind) for kind in schema.types):
         return 1_024
     texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if _is_text(kind)]
-    coded = {
-        column.path_in_schema
-        for column in map(described.column, range(described.num_columns))
-        if column.dictionary_page_offset is not None or "RLE_DICTIONARY" in column.encodings
-    }
     longest = 1
-    suspects = [name for name in dict.fromkeys(texts) if name in coded]
-    if suspects and described.num_rows:
-        with _opened(path, dictionaries=suspects) as again:
-            head = next(again.iter_batches(batch_size=1, row_groups=[group], columns=suspects), None)
+    if texts:  # which columns have dictionaries is not asked for: a damaged footer aborts the process there
+        with _opened(path, dictionaries=texts) as again:
+            head = next(again.iter_batches(batch_size=1, row_groups=[group], columns=texts), None)
         for column in head.columns if head is not None else ():
             entries = column.dictionary if types.is_dictionary(column.type) else column
             longest = max(longest, pc.max(pc.binary_length(entries)).as_py() or 1)

@@ -109,7 +109,11 @@ def read_table(path: Path, *, label: str | None = None) -> pa.Table:
 
 
 def _read(path: Path, label: str | None) -> tuple[pa.Table, tuple[str, ...]]:
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder on the way that may not be entered, a name that is too long
+        raise DataError(f"{str(path)[:200]} cannot be read ({error.strerror}); name a file or folder of rows") from None
+    if not there:
         raise DataError(f"{path} does not exist; name a file or folder of rows")
     if path.is_dir():
         return read_folder(path), ()
