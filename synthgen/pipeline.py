@@ -31,7 +31,7 @@ from synthgen.publication import BalanceResult, answer, publish_run, quarantine_
 from synthgen.quality.downstream import load_estimator
 from synthgen.quality.fidelity import per_class
 from synthgen.quality.gate import Gate, Verdict, assess
-from synthgen.rebalance import Recipe, complete, fit_unit, sample_label
+from synthgen.rebalance import Recipe, check_learnable, complete, fit_unit, sample_label
 from synthgen.report.build import write_report
 from synthgen.run import (
     DRAWS,
@@ -102,6 +102,7 @@ def part_of(report: Callable[[float, str], None], part: int, parts: int) -> Call
 def prepare(source: Source, config: BalanceConfig) -> Job:
     """Return the job of a source: read, checked, fingerprinted. Raises DataError and ConfigError; writes nothing."""
     dataset = read_input(source, config, label=config.label)
+    check_learnable(dataset, config.engine)
     holdout = load_holdout(config, dataset) if config.holdout_data else None
     key = run_key(dataset.fingerprint(), holdout.fingerprint() if holdout else None, config)
     path = Path(source).resolve() if isinstance(source, str | Path) else None

@@ -289,5 +289,8 @@ def cores() -> int:
 
 
 def _typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Parquet reads some types back a little wider; return exactly the schema's."""
+    """Parquet reads some types back a little wider, and categories of numbers as numbers; return the schema's own."""
+    for k, field in enumerate(schema):
+        if pa.types.is_dictionary(field.type) and not pa.types.is_dictionary(table.schema.types[k]):
+            table = table.set_column(k, field, same_values(table.column(k), field.type))
     return table.cast(pa.schema(list(schema))).replace_schema_metadata(schema.metadata)

@@ -25,7 +25,7 @@ from synthgen.data.read import from_frame
 from synthgen.data.schema import Label, check_names
 from synthgen.errors import DataError, SynthgenError
 from synthgen.planning import Limits, make_plan
-from synthgen.rebalance import Recipe, complete, rebalance
+from synthgen.rebalance import Recipe, check_learnable, complete, rebalance
 
 if TYPE_CHECKING:
     from imblearn.utils._tags import Tags
@@ -114,6 +114,7 @@ class Balancer(BaseOverSampler):  # type: ignore[misc]  # imbalanced-learn ships
     def _resampled(self, X: Rows, y: np.ndarray) -> tuple[Rows, np.ndarray]:
         values, codes = np.unique(y, return_inverse=True)
         dataset = _as_dataset(X, codes)
+        check_learnable(dataset, self.engine)
         counts = dataset.counts()
         wanted: dict[Label, int] = {code: counts[code] + self._added(values[code]) for code in range(len(values))}
         plan = make_plan(counts, "tuned" if hasattr(self, "_tuned") else wanted, limits=Limits(max_ratio=None))

@@ -197,6 +197,11 @@ def _kind(name: str, column: pa.ChunkedArray, index: bool, categorical: bool) ->
         raise DataError(
             f"column {name!r} holds {what}, which cannot be balanced; {cast}leave it out with --drop {shown(name)}"
         )
+    if types.is_decimal(stored) and stored.scale < 0:
+        raise DataError(
+            f"column {name!r} is of type {stored}, and parquet stores no negative scale; cast it to one of scale 0, "
+            f"or leave it out with --drop {shown(name)}"
+        )
     if column.null_count == len(column):
         return "constant"
     if index:
