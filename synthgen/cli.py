@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 from pathlib import Path
@@ -21,7 +23,9 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
-Data = Annotated[Path, typer.Argument(help="A parquet file or folder, CSV or TSV (also .gz).", metavar="DATA")]
+Data = Annotated[
+    Path, typer.Argument(help="A parquet file or folder, CSV or TSV (also .gz).", metavar="DATA", readable=False)
+]
 Label = Annotated[
     Optional[str],  # noqa: UP045  typer reads the annotation
     typer.Option(help="The label column; default: the only one named label, target, class or y."),
@@ -30,7 +34,7 @@ Label = Annotated[
 
 OutOption = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option(help="Destination folder; default: DATA's stem + '-balanced' beside DATA."),
+    typer.Option(help="Destination folder; default: DATA's stem + '-balanced' beside DATA.", readable=False),
 ]
 Engine = Annotated[
     Optional[str],  # noqa: UP045
@@ -50,7 +54,7 @@ Holdout = Annotated[
 ]
 HoldoutData = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option(help="Your own untouched rows for the check."),
+    typer.Option(help="Your own untouched rows for the check.", readable=False),
 ]
 Check = Annotated[
     Optional[str],  # noqa: UP045
@@ -70,6 +74,14 @@ Drop = Annotated[Optional[list[str]], typer.Option(help="Leave a column out (rep
 Categorical = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(help="Treat a column as categories (repeatable)."),
+]
+DropUnlabelled = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--drop-unlabelled", help="Leave rows without a label out."),
+]
+Inf = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Infinite numbers are an error, or missing values.", metavar="error|nan"),
 ]
 Steps = Annotated[Optional[int], typer.Option(help="Training budget in generator steps.")]  # noqa: UP045
 MaxMinutes = Annotated[Optional[float], typer.Option(help="Training budget in minutes.")]  # noqa: UP045
@@ -95,7 +107,7 @@ SmallClass = Annotated[
 ]
 Provenance = Annotated[Optional[str], typer.Option(help="Add a column that names each row's origin.")]  # noqa: UP045
 Seed = Annotated[Optional[int], typer.Option(help="Seed of everything random.  [default: 0]")]  # noqa: UP045
-ConfigFile = Annotated[Optional[Path], typer.Option("--config", help="YAML or TOML file of options.")]  # noqa: UP045
+ConfigFile = Annotated[Optional[Path], typer.Option("--config", help="YAML or TOML file of options.", readable=False)]  # noqa: UP045
 Sets = Annotated[Optional[list[str]], typer.Option("--set", help="KEY.PATH=VALUE (repeatable).")]  # noqa: UP045
 
 
@@ -116,6 +128,8 @@ def balance(
     time: Time = None,
     drop: Drop = None,
     categorical: Categorical = None,
+    drop_unlabelled: DropUnlabelled = None,
+    inf: Inf = None,
     steps: Steps = None,
     max_minutes: MaxMinutes = None,
     device: Device = None,
@@ -154,6 +168,8 @@ def plan(
     time: Time = None,
     drop: Drop = None,
     categorical: Categorical = None,
+    drop_unlabelled: DropUnlabelled = None,
+    inf: Inf = None,
     steps: Steps = None,
     max_minutes: MaxMinutes = None,
     jobs: Jobs = None,
@@ -170,12 +186,14 @@ def plan(
 
 @app.command()
 def check(
-    real: Annotated[Path, typer.Argument(help="The real rows that a model would be trained on.")],
-    synthetic: Annotated[Path, typer.Argument(help="Rows that any tool made of them.")],
-    holdout: Annotated[Path, typer.Option(help="Real rows that neither was made from.")],
+    real: Annotated[Path, typer.Argument(help="The real rows that a model would be trained on.", readable=False)],
+    synthetic: Annotated[Path, typer.Argument(help="Rows that any tool made of them.", readable=False)],
+    holdout: Annotated[Path, typer.Option(help="Real rows that neither was made from.", readable=False)],
     label: Label = None,
     drop: Drop = None,
     categorical: Categorical = None,
+    drop_unlabelled: DropUnlabelled = None,
+    inf: Inf = None,
     estimator: Estimator = None,
     metric: Metric = None,
     gate: GateOption = None,
@@ -192,10 +210,13 @@ def check(
 
 @app.command()
 def sample(
-    model: Annotated[Path, typer.Argument(help="A published model folder, or OUT/current/model.", metavar="MODEL_DIR")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A published model folder, or OUT/current/model.", metavar="MODEL_DIR", readable=False),
+    ],
     label: Annotated[str, typer.Option(help="The class to draw.")],
     n: Annotated[int, typer.Option("-n", help="How many rows.")],
-    out: Annotated[Path, typer.Option(help="The parquet file to write.")],
+    out: Annotated[Path, typer.Option(help="The parquet file to write.", readable=False)],
     seed: Seed = None,
     trust: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -211,8 +232,11 @@ def sample(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder, or a published OUT/data/RUN_ID folder.")],
-    out: Annotated[Optional[Path], typer.Option(help="Where to write it.  [default: RUN_ID-report.html]")] = None,  # noqa: UP045
+    run: Annotated[Path, typer.Argument(help="A run folder, or a published OUT/data/RUN_ID folder.", readable=False)],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where to write it.  [default: RUN_ID-report.html]", readable=False),
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
     """Rebuild report.html."""
@@ -223,7 +247,9 @@ def report(
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(help="OUT, or one of its data/RUN_ID folders.", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="OUT, or one of its data/RUN_ID folders.", metavar="DIR", readable=False)
+    ],
     json: Json = False,
 ) -> None:
     """Check every published byte against its manifest."""
@@ -234,7 +260,7 @@ def verify(
 
 @app.command()
 def gc(
-    folder: Annotated[Path, typer.Argument(help="OUT.", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="OUT.", metavar="DIR", readable=False)],
     keep: Annotated[int, typer.Option(help="Keep the data of this many latest commits.", min=1)],
     older_than: Annotated[
         Optional[str],  # noqa: UP045
@@ -274,6 +300,8 @@ def _root(
 
 
 _INTERRUPTED = 130
+# what a disk, a quota or a limit of the machine says anywhere: no bug, and no fault of the input
+_SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE)
 
 
 def main() -> NoReturn:
@@ -290,6 +318,20 @@ def main() -> NoReturn:
             # by SIGINT instead of our exit code; and nothing may interrupt the end
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         _fail("interrupted; nothing was published. The same command resumes", _INTERRUPTED, "Interrupted")
+    except BrokenPipeError:  # a reader such as head has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in _SURROUNDINGS:
+            _bug(error)
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror}; nothing was published, and the same command resumes", 4, "PublishError")
+    except MemoryError:
+        _fail(
+            "there was not enough memory; nothing was published. 'synthgen plan' estimates what it takes: "
+            "give fewer columns (--drop), fewer --jobs, or more memory",
+            5,
+            "EngineError",
+        )
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
             _usage(error)
@@ -298,12 +340,15 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int, kind: str) -> NoReturn:
-    line = " ".join(message.split())
+    line = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
+    )
     if "--json" in sys.argv:
         import json
 
         sys.stdout.write(json.dumps({"error": {"type": kind, "message": line, "exit_code": code}}) + "\n")
-    sys.stderr.write(f"error: {line}\n")
+    spelling = sys.stderr.encoding or "utf-8"
+    sys.stderr.write(f"error: {line}\n".encode(spelling, "backslashreplace").decode(spelling))
     sys.exit(code)
 
 
@@ -316,7 +361,6 @@ def _usage(error: Exception) -> NoReturn:
 
 def _bug(error: Exception) -> NoReturn:
     """Name what happened and where, without the values at hand: an exception's text may quote rows."""
-    import os
     import traceback
 
     if os.environ.get("SYNTHGEN_DEBUG"):

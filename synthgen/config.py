@@ -5,6 +5,7 @@ Composes what the rooms need; may import errors and (inside functions) yaml. Rea
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -59,6 +60,8 @@ class BalanceConfig(BaseModel):
     time: str | None = Field(None, description="column that orders rows; the latest are the holdout")
     drop: tuple[str, ...] = Field((), description="columns to leave out")
     categorical: tuple[str, ...] = Field((), description="columns to treat as categories")
+    drop_unlabelled: bool = Field(False, description="leave rows without a label out")
+    inf: Literal["error", "nan"] = Field("error", description="what an infinite number is: an error, or missing")
     steps: int | None = Field(None, ge=1, le=1_000_000, description="training budget in generator steps")
     max_minutes: float | None = Field(None, gt=0, description="training budget in minutes")
     device: str = Field("auto", description="auto, cpu or cuda")
@@ -120,6 +123,7 @@ def merged(options: Mapping[str, object], *, file: Path | None = None, sets: tup
     """
     found = _read(file) if file is not None else _pyproject()
     values: dict[str, object] = {str(key).replace("-", "_"): value for key, value in found.items()}
+    _check_environment()
     for name in BalanceConfig.model_fields:
         if (text := os.environ.get(_ENV + name.upper())) is not None:
             values[name] = _parsed(text) if name in ("engine_options", "strategy") else text
@@ -131,6 +135,16 @@ def merged(options: Mapping[str, object], *, file: Path | None = None, sets: tup
         first, *rest = path.split(".")
         _assign(values, [first.replace("-", "_"), *rest], _parsed(text))
     return make_config(values)
+
+
+def _check_environment() -> None:
+    """Refuse a SYNTHGEN_ variable that nothing reads: one letter off, it would be ignored in silence."""
+    known = {_ENV + name.upper() for name in BalanceConfig.model_fields} | {f"{_ENV}DEBUG"}
+    for name in sorted(os.environ):
+        if name.startswith(_ENV) and name not in known:
+            close = difflib.get_close_matches(name, known, n=2)
+            hint = f"did you mean {' or '.join(close)}?" if close else "it is SYNTHGEN_ and an option's name"
+            raise ConfigError(f"the environment variable {name} is no option; {hint} Unset it, or correct its name")
 
 
 def _assign(values: dict[str, object], path: list[str], value: object) -> None:

@@ -1,20 +1,21 @@
 """What a run would do before it does: counts, what the check can see, time and memory. Trains nothing.
 
-May import pipeline's first half (prepare), planning, data and quality's cost.
+May import job, planning, data and quality's cost.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.notes import notes_of
 from synthgen.data.physical import is_number
 from synthgen.engines import engine_info
-from synthgen.pipeline import prepare
+from synthgen.job import prepare
 from synthgen.planning import BalancePlan
 from synthgen.quality.cost import estimate_seconds
 from synthgen.run import DRAWS, cores
@@ -67,6 +68,7 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
     if len(split.holdout):
         train, held = dataset.take(split.train), dataset.take(split.holdout)
     shipped = dataset if ship == "all" else train
+    plan = replace(plan, notes=(*plan.notes, *notes_of(dataset)))
     fit = fit_seconds(plan, shipped, config)
     jobs = config.jobs or cores()
     judged = {"cv": train, "holdout": held, "none": None}[check]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from synthgen.arms import fixed_arms
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset, text_of
-from synthgen.data.read import load, read_table
+from synthgen.data.read import cleaned, read_table
 from synthgen.data.schema import find_label
 from synthgen.engines import load_engine
 from synthgen.errors import ConfigError, PublishError
@@ -23,7 +23,7 @@ from synthgen.planning import BalancePlan, match_label
 from synthgen.quality.gate import Gate, Verdict, assess
 from synthgen.report.build import render, write_report
 from synthgen.report.facts import FACTS, facts_from_json
-from synthgen.run import Report, Run, aligned, cores, untouched
+from synthgen.run import Report, Run, aligned, cores, read_input, untouched
 from synthgen.seeding import derive
 from synthgen.shards.reader import read_shards
 
@@ -35,7 +35,7 @@ def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, rep
     three tables do not have the same columns and types.
     """
     report("read", 0.0, "reading")
-    train = load(real, label=config.label, drop=config.drop, categorical=config.categorical)
+    train = read_input(real, config, label=config.label)
     made = aligned(_same_label(synthetic, train, config), train, name=synthetic.name)
     held = aligned(_same_label(holdout, train, config), train, name=holdout.name)
     held = untouched(held, train, name=holdout.name)
@@ -57,7 +57,8 @@ def _same_label(path: Path, like: TabularDataset, config: BalanceConfig) -> Tabu
     table = read_table(path, label=like.label)
     find_label(table.schema.names, like.label, source=path.name)
     names = [name for name in table.schema.names if name not in config.drop]
-    return TabularDataset(table.select(names), like.schema, like.classes)
+    table, _ = cleaned(table.select(names), label=like.label, drop_unlabelled=config.drop_unlabelled, inf=config.inf)
+    return TabularDataset(table, like.schema, like.classes)
 
 
 def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tuple[str, ...] = ()) -> int:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,31 +19,26 @@ import numpy as np
 
 from synthgen.arms import Draws, build_arms, repeated_labels
 from synthgen.config import BalanceConfig, make_config
-from synthgen.data.dataset import TabularDataset, text_of
-from synthgen.data.read import load
+from synthgen.data.dataset import text_of
+from synthgen.data.notes import notes_of
 from synthgen.data.schema import Label
-from synthgen.data.split import Split, split_holdout
 from synthgen.engines import load_engine, save_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.errors import ConfigError
-from synthgen.planning import BalancePlan, FitUnit, Limits, make_plan
+from synthgen.job import Job, planned, prepare, recipe_of, rehearse
+from synthgen.planning import BalancePlan, FitUnit
 from synthgen.publication import BalanceResult, answer, publish_run, quarantine_run
-from synthgen.quality.downstream import load_estimator
 from synthgen.quality.fidelity import per_class
 from synthgen.quality.gate import Gate, Verdict, assess
-from synthgen.rebalance import Recipe, complete, fit_unit, sample_label
+from synthgen.rebalance import fit_unit, sample_label
 from synthgen.report.build import write_report
 from synthgen.run import (
     DRAWS,
-    CheckKind,
     Purpose,
     Report,
     Run,
     RunRecord,
-    Ship,
     cores,
-    load_holdout,
-    run_key,
     save_input,
     versions,
 )
@@ -55,9 +50,6 @@ from synthgen.shards.stage import Stage, stage
 if TYPE_CHECKING:
     from synthgen.data.read import Source
 
-CV_BELOW = 1_000
-HOLDOUT_SHARE = 0.2
-
 
 def _silent(stage_name: str, share: float, message: str) -> None:
     """Report nothing."""
@@ -67,55 +59,9 @@ def _unheard(share: float, message: str) -> None:
     """Report nothing."""
 
 
-@dataclass(frozen=True)
-class Outline:
-    """What a run comes to before anything is trained: the check, the rows shipped, the split, and the plan."""
-
-    check: CheckKind
-    ship: Ship
-    split: Split
-    plan: BalancePlan
-
-
-@dataclass(frozen=True)
-class Job:
-    """A dataset in memory with its validated configuration and the key that both give; nothing written yet."""
-
-    dataset: TabularDataset
-    holdout: TabularDataset | None
-    config: BalanceConfig
-    source: Path | None
-    key: str
-
-    @cached_property
-    def outline(self) -> Outline:
-        """What the run comes to; worked out once. Raises ConfigError and DataError for options that do not fit."""
-        return _outline(self)
-
-    @property
-    def name(self) -> str:
-        """What messages call the input."""
-        return self.source.name if self.source else "the table"
-
-    @property
-    def inputs(self) -> list[Path]:
-        """The files that the destination must stay clear of."""
-        held = Path(self.config.holdout_data) if self.config.holdout_data else None
-        return [path for path in (self.source, held) if path]
-
-
 def part_of(report: Callable[[float, str], None], part: int, parts: int) -> Callable[[float, str], None]:
     """Return the report of one of several parts of equal length."""
     return lambda share, message: report((part + share) / parts, message)
-
-
-def prepare(source: Source, config: BalanceConfig) -> Job:
-    """Return the job of a source: read, checked, fingerprinted. Raises DataError and ConfigError; writes nothing."""
-    dataset = load(source, label=config.label, drop=config.drop, categorical=config.categorical)
-    holdout = load_holdout(config, dataset) if config.holdout_data else None
-    key = run_key(dataset.fingerprint(), holdout.fingerprint() if holdout else None, config)
-    path = Path(source).resolve() if isinstance(source, str | Path) else None
-    return Job(dataset, holdout, config, path, key)
 
 
 def start(job: Job, folder: Path) -> Run:
@@ -150,65 +96,12 @@ def start(job: Job, folder: Path) -> Run:
     return run
 
 
-def rehearse(job: Job) -> None:
-    """Raise what a later stage would raise for an option that does not fit, before a destination is touched."""
-    config = job.config
-    Gate(metric=config.metric)
-    if config.estimator is not None:
-        load_estimator(config.estimator)
-    if config.provenance_column in job.dataset.table.schema.names:
-        raise ConfigError(f"--provenance-column {config.provenance_column!r} is a column of the data; choose another")
-    job.outline  # noqa: B018  worked out now, for its errors
-
-
-def _outline(job: Job) -> Outline:
-    config, rows = job.config, job.dataset
-    check, ship, share = _evidence(job)
-    split = Split(np.arange(len(rows)), np.empty(0, dtype=np.int64))
-    if share or config.group or config.time:
-        found = split_holdout(
-            rows, share=share or HOLDOUT_SHARE, seed=config.seed, group=config.group, time=config.time
-        )
-        split = found if share else split
-    codes = rows.label_codes if ship == "all" else rows.label_codes[split.train]
-    counts = np.bincount(codes, minlength=len(rows.classes)).tolist()
-    return Outline(check, ship, split, _planned(dict(zip(rows.classes, counts, strict=True)), config))
-
-
-def _evidence(job: Job) -> tuple[CheckKind, Ship, float]:
-    """Which check, which rows are shipped, and the share to set aside; the defaults of the command line's help."""
-    config = job.config
-    if config.holdout == 0:
-        return "none", config.ship or "all", 0.0
-    share = config.holdout or HOLDOUT_SHARE
-    if job.holdout is not None:
-        if config.ship == "train":
-            raise ConfigError("--ship train leaves a holdout out of DATA; with --holdout-data there is none in it")
-        return "holdout", "all", 0.0
-    rarest = min(n for n in job.dataset.counts().values() if n)
-    check: CheckKind = config.check or ("cv" if rarest < CV_BELOW and not config.time else "holdout")
-    ship: Ship = config.ship or ("all" if check == "cv" else "train")
-    return check, ship, share if check == "holdout" or ship == "train" else 0.0
-
-
 def plan(run: Run) -> BalancePlan:
     """Decide how many rows each class gets and by which trainings; written to plan.json."""
-    made = _planned(run.shipped.counts(), run.config)
+    made = planned(run.shipped.counts(), run.config)
+    made = replace(made, notes=(*made.notes, *notes_of(run.dataset)))
     run.write("plan.json", made.to_json())
     return made
-
-
-def _planned(counts: Mapping[Label, int], config: BalanceConfig) -> BalancePlan:
-    made = make_plan(counts, config.strategy, limits=Limits(config.max_ratio))
-    return complete(made, recipe_of(config), small_class=config.small_class)
-
-
-def recipe_of(config: BalanceConfig) -> Recipe:
-    """Return the generator that a configuration asks for."""
-    budget: dict[str, object] = {"threads": config.threads, "device": config.device}
-    budget |= {"steps": config.steps} if config.steps else {}
-    budget |= {"max_minutes": config.max_minutes} if config.max_minutes else {}
-    return Recipe(config.engine, config.engine_options, budget, config.fine_tune)
 
 
 def fit(run: Run, unit: FitUnit, *, report: Callable[[float, str], None] = _unheard) -> Path:

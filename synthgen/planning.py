@@ -21,6 +21,7 @@ Strategy = str | float | Mapping[Label, int]
 
 WORDS = ("auto", "minority", "not minority", "not majority", "all", "tuned")
 MAX_ROWS = 100_000_000
+FEW_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -262,6 +263,8 @@ def with_units(
                 classes[label] = ClassPlan(have, have, 0)
                 continue
             notes.append(f"{reason}: its {add} rows come from {rung.engine}")
+        elif have <= FEW_ROWS:
+            notes.append(f"class {label!r} has {have} rows only: its {add} rows by {rung.engine} stay close to them")
         chosen.setdefault(rung.engine, []).append(label)
     conditional = {rung.engine: rung.conditional for rung in ladder}
     units: list[FitUnit] = []

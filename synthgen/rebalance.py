@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from synthgen.data.dataset import TabularDataset, text_of
-from synthgen.data.schema import Label
+from synthgen.data.schema import Label, shown
 from synthgen.engines import engine_info, make_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.engines.choose import AMOUNTS, Choice
+from synthgen.errors import DataError
 from synthgen.planning import BalancePlan, FitUnit, Rung, SmallClass, with_units
 from synthgen.seeding import derive
 
@@ -47,6 +48,16 @@ class Recipe:
         names = dict.fromkeys((self.engine, *FALLBACKS))
         infos = ((name, engine_info(name)) for name in names)
         return tuple(Rung(name, info.min_rows, info.conditional) for name, info in infos)
+
+
+def check_learnable(dataset: TabularDataset, engine: str) -> None:
+    """Raise DataError where there is nothing to learn: every column but the label is constant or an id."""
+    if not dataset.schema.features and engine != "oversample":
+        kinds = ", ".join(f"{shown(column.name)} ({column.kind})" for column in dataset.schema.columns[:10])
+        raise DataError(
+            f"there is no column to learn from: {kinds}; a column must vary and be no id: add one, "
+            "or repeat rows with engine oversample"
+        )
 
 
 def complete(plan: BalancePlan, recipe: Recipe, *, small_class: SmallClass = "ladder") -> BalancePlan:

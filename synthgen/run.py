@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +22,15 @@ from pydantic import BaseModel, ConfigDict
 
 import synthgen
 from synthgen.config import BalanceConfig
+from synthgen.data.convert import same_values
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.read import load
 from synthgen.data.schema import Label, index_columns
 from synthgen.errors import DataError
 from synthgen.planning import BalancePlan
+
+if TYPE_CHECKING:
+    from synthgen.data.read import Source
 
 CheckKind = Literal["cv", "holdout", "none"]
 Ship = Literal["all", "train"]
@@ -84,9 +88,7 @@ class Run:
     def dataset(self) -> TabularDataset:
         """Every row of the input. Raises DataError where the file changed since the run was started."""
         config = self.config
-        dataset = load(
-            Path(self.record.source), label=self.record.label, drop=config.drop, categorical=config.categorical
-        )
+        dataset = read_input(Path(self.record.source), config, label=self.record.label)
         if dataset.fingerprint() != self.record.fingerprint:
             raise DataError(f"{self.record.source_name} changed since run {self.record.run_id} began; start again")
         return dataset
@@ -184,10 +186,22 @@ def save_input(folder: Path, dataset: TabularDataset) -> Path:
     return path
 
 
+def read_input(source: Source, config: BalanceConfig, *, label: str | None) -> TabularDataset:
+    """Return the dataset of a source, read as the configuration says."""
+    return load(
+        source,
+        label=label,
+        drop=config.drop,
+        categorical=config.categorical,
+        drop_unlabelled=config.drop_unlabelled,
+        inf=config.inf,
+    )
+
+
 def load_holdout(config: BalanceConfig, dataset: TabularDataset) -> TabularDataset:
     """Return the user's own holdout with the input's classes. Raises DataError where the two tables differ."""
     path = Path(str(config.holdout_data))
-    held = load(path, label=dataset.label, drop=config.drop, categorical=config.categorical)
+    held = read_input(path, config, label=dataset.label)
     return untouched(aligned(held, dataset, name=path.name), dataset, name=path.name)
 
 
@@ -208,7 +222,10 @@ def untouched(held: TabularDataset, train: TabularDataset, *, name: str) -> Tabu
 
 
 def aligned(rows: TabularDataset, like: TabularDataset, *, name: str) -> TabularDataset:
-    """Return ``rows`` in the columns, types and classes of ``like``. Raises DataError naming what differs."""
+    """Return ``rows`` in the columns, types and classes of ``like``; a type is changed where no value is.
+
+    Raises DataError naming what differs.
+    """
     table, ours = rows.table, like.schema.arrow
     # a pandas index is row names: one that the other table lacks is dropped, or left empty
     table = table.drop_columns([column for column in index_columns(table.schema) if column not in ours.names])
@@ -220,14 +237,22 @@ def aligned(rows: TabularDataset, like: TabularDataset, *, name: str) -> Tabular
             only = "the input" if column in ours.names else name
             raise DataError(f"column {column!r} is only in {only}; both must have the same columns")
         if ours.field(column).type != theirs.field(column).type:
-            raise DataError(
-                f"column {column!r} is {ours.field(column).type} in the input and {theirs.field(column).type} "
-                f"in {name}; make the types alike"
-            )
+            at = theirs.get_field_index(column)
+            table = table.set_column(at, ours.field(column), _converted(table.column(at), ours.field(column), name))
     unknown = [value for value in _values(table.column(like.label)) if value not in like.classes]
     if unknown:
         raise DataError(f"{name} has class {unknown[0]!r}, which the input has not; remove its rows")
     return TabularDataset(_typed(table.select(ours.names), ours), like.schema, like.classes)
+
+
+def _converted(column: pa.ChunkedArray, field: pa.Field, name: str) -> pa.ChunkedArray:
+    try:
+        return same_values(column, field.type)
+    except ValueError as error:
+        raise DataError(
+            f"column {field.name!r} is {field.type} in the input and {column.type} in {name}: {error}; "
+            "make the types alike"
+        ) from None
 
 
 def _values(column: pa.ChunkedArray) -> list[object]:
@@ -264,5 +289,8 @@ def cores() -> int:
 
 
 def _typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Parquet reads some types back a little wider; return exactly the schema's."""
+    """Parquet reads some types back a little wider, and categories of numbers as numbers; return the schema's own."""
+    for k, field in enumerate(schema):
+        if pa.types.is_dictionary(field.type) and not pa.types.is_dictionary(table.schema.types[k]):
+            table = table.set_column(k, field, same_values(table.column(k), field.type))
     return table.cast(pa.schema(list(schema))).replace_schema_metadata(schema.metadata)

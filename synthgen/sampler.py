@@ -5,7 +5,9 @@ Imports imbalanced-learn, because a sampler is a subclass there; torch only with
 
 from __future__ import annotations
 
+import logging
 import numbers
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
@@ -20,13 +22,16 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 
 from synthgen.data.dataset import TabularDataset, from_table
 from synthgen.data.read import from_frame
-from synthgen.data.schema import Label
+from synthgen.data.schema import Label, check_names
+from synthgen.errors import DataError, SynthgenError
 from synthgen.planning import Limits, make_plan
-from synthgen.rebalance import Recipe, complete, rebalance
+from synthgen.rebalance import Recipe, check_learnable, complete, rebalance
 
 if TYPE_CHECKING:
     from imblearn.utils._tags import Tags
 
+
+_LOG = logging.getLogger(__name__)
 
 Rows = pd.DataFrame | np.ndarray
 
@@ -41,6 +46,7 @@ class Balancer(BaseOverSampler):  # type: ignore[misc]  # imbalanced-learn ships
     ``fit_resample(X, y)`` takes a DataFrame (mixed types, missing values, nullable and zoned types) or a 2-D array.
     The first len(X) rows of the result are X, in order; dtypes, column order and container types are kept.
     ``sample_mask_`` (bool, one per row of the result) is true for the added rows. There is no cap on how many.
+    What the plan notes (a class of few rows, another engine for it) is logged as a warning.
     """
 
     _parameter_constraints: dict[str, object] = {  # noqa: RUF012  scikit-learn's own way
@@ -85,21 +91,38 @@ class Balancer(BaseOverSampler):  # type: ignore[misc]  # imbalanced-learn ships
     def _check_X_y(self, X: Rows, y: object, accept_sparse: object = None) -> tuple[Rows, np.ndarray, bool]:  # noqa: ARG002
         y, binarize_y = check_target_type(y, indicate_one_vs_all=True)
         if isinstance(X, pd.DataFrame):
+            _check_columns(X)
             y = np.asarray(validate_data(self, X="no_validation", y=y))
             validate_data(self, X=X, y=y, skip_check_array=True)
             check_consistent_length(X, y)
             return X, y, bool(binarize_y)
-        X, y = validate_data(self, X=X, y=y, accept_sparse=False, ensure_all_finite="allow-nan")
+        text = _holds_text(X)
+        if text:  # scikit-learn would make numbers of it
+            validate_data(self, X=X, y=y, skip_check_array=True)
+            y = validate_data(self, X="no_validation", y=y)
+            check_consistent_length(X, y)
+        else:
+            X, y = validate_data(self, X=X, y=y, accept_sparse=False, ensure_all_finite="allow-nan")
         return np.asarray(X), np.asarray(y), bool(binarize_y)
 
     def _fit_resample(self, X: Rows, y: np.ndarray, **params: object) -> tuple[Rows, np.ndarray]:  # noqa: ARG002
+        try:
+            return self._resampled(X, y)
+        except SynthgenError as error:
+            raise type(error)(_in_python(str(error), np.unique(y))) from None
+
+    def _resampled(self, X: Rows, y: np.ndarray) -> tuple[Rows, np.ndarray]:
         values, codes = np.unique(y, return_inverse=True)
         dataset = _as_dataset(X, codes)
+        check_learnable(dataset, self.engine)
         counts = dataset.counts()
         wanted: dict[Label, int] = {code: counts[code] + self._added(values[code]) for code in range(len(values))}
         plan = make_plan(counts, "tuned" if hasattr(self, "_tuned") else wanted, limits=Limits(max_ratio=None))
         recipe = Recipe(self.engine, dict(self.engine_options or {}))
-        result = rebalance(dataset, complete(plan, recipe), recipe, seed=_seed(self.random_state))
+        plan = complete(plan, recipe)
+        for note in plan.notes:
+            _LOG.warning("%s", _in_python(note, values))
+        result = rebalance(dataset, plan, recipe, seed=_seed(self.random_state))
         added = result.take(np.arange(len(dataset), len(result)))
         self.sample_mask_ = np.arange(len(result)) >= len(dataset)
         labels = np.concatenate([y, values[np.asarray(added.label_codes)]])
@@ -113,6 +136,41 @@ class Balancer(BaseOverSampler):  # type: ignore[misc]  # imbalanced-learn ships
         tags.input_tags.sparse = False
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _check_columns(X: pd.DataFrame) -> None:
+    """Refuse names that other libraries would refuse in their own words."""
+    if isinstance(X.columns, pd.MultiIndex):
+        raise DataError("the columns of X are a MultiIndex; flatten them to plain names first")
+    check_names([str(name) for name in X.columns])
+
+
+def _holds_text(X: object) -> bool:
+    """Whether it is a 2-D array of objects or text with a text in it."""
+    if not isinstance(X, np.ndarray) or X.dtype.kind not in "OUS" or X.ndim != 2:
+        return False
+    return X.dtype.kind != "O" or any(isinstance(value, str) for value in X.flat)
+
+
+_OPTION = r"""(?:'[^']*'|"[^"]*"|[\w.-]+)"""
+_WORDS = (
+    (re.compile(rf"leave (it|the column) out with --drop {_OPTION}"), r"leave \1 out of X"),
+    (re.compile(rf"keep (it|them) as categories with --categorical {_OPTION}"), r"give it the dtype 'category'"),
+    (re.compile(r"read them as missing with --inf nan, "), "set them to NaN, "),
+    (re.compile(r"raise --max-ratio or ask for fewer"), "ask for fewer"),
+    (re.compile(r"(?:choose )?another --label|--label"), "another y"),
+    (re.compile(r"--strategy"), "sampling_strategy"),
+)
+
+
+def _in_python(message: str, values: np.ndarray) -> str:
+    """The message with what a caller of Balancer can change, where the command line's words name options, and with
+    the caller's own labels for their codes."""
+    names = [value.item() if isinstance(value, np.generic) else value for value in values]
+    message = re.sub(r"\bclass (\d+)\b", lambda found: f"class {names[int(found[1])]!r}", message)
+    for words, ours in _WORDS:
+        message = words.sub(ours, message)
+    return message
 
 
 def _as_dataset(X: Rows, codes: np.ndarray) -> TabularDataset:
@@ -135,7 +193,10 @@ def _appended(X: Rows, added: TabularDataset) -> Rows:
         rows.columns = X.columns
         return pd.concat([X, rows.astype(X.dtypes)], ignore_index=True)
     array = np.asarray(X)
-    return np.concatenate([array, rows.to_numpy(dtype=array.dtype)])
+    made = rows.to_numpy(dtype=array.dtype)
+    if array.dtype == object:  # as the caller's own cells: a whole number beside a missing one stays whole
+        made = np.column_stack([np.array(added.table.column(name).to_pylist(), dtype=object) for name in rows.columns])
+    return np.concatenate([array, made])
 
 
 def _seed(random_state: object) -> int:

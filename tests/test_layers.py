@@ -23,7 +23,7 @@ LAYERS = (
     ("quality", "shards"),
     ("engines",),
     (
-        *("config", "run", "rebalance", "arms", "judge", "forecast", "publication", "pipeline", "sampler"),
+        *("config", "run", "rebalance", "arms", "job", "judge", "forecast", "publication", "pipeline", "sampler"),
         *("explore", "report"),
     ),
     ("orchestration", "console", "cli", "__init__", "__main__", "flows"),

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator as sklearn_checks
 
 from synthgen import Balancer
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, DataError
 
 
 def mixed_frame(n: int = 240, rare: int = 30) -> tuple[pd.DataFrame, pd.Series]:
@@ -127,3 +127,45 @@ def test_unknown_engine_names_those_there_are():
     frame, label = mixed_frame()
     with pytest.raises(ConfigError, match="cwgan-gp"):
         Balancer(engine="cwgan_gp").fit_resample(frame, label)
+
+
+def test_arrays_of_objects_keep_their_cells():
+    X = np.array([[k * 1.5, "ab"[k % 2], None if k % 7 == 0 else k] for k in range(60)], dtype=object)
+    y = np.array(["stay"] * 50 + ["churn"] * 10)
+    rows, labels = Balancer(engine="delta", random_state=0).fit_resample(X, y)
+    assert rows.dtype == object
+    np.testing.assert_array_equal(rows[:60], X)
+    assert {type(value) for value in rows[60:, 2]} <= {int, type(None)}
+    assert set(rows[60:, 1]) <= {"a", "b"}
+    assert (labels == "churn").sum() == 50
+
+
+def test_arrays_of_text_are_categories():
+    X = np.array([["a", "x"], ["b", "y"]] * 30)
+    rows, _ = Balancer(engine="smote", random_state=0).fit_resample(X, np.arange(60) % 5 == 0)
+    assert rows.dtype == X.dtype
+    assert set(rows[60:, 0]) <= {"a", "b"}
+
+
+def _refused(frame: pd.DataFrame) -> str:
+    with pytest.raises(DataError) as caught:
+        Balancer(engine="delta", random_state=0).fit_resample(frame, np.arange(len(frame)) % 5 == 0)
+    assert "--" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_errors_speak_of_arguments_not_of_options():
+    texts = [f"word {'so ' * (k % 7)}{k}" for k in range(120)]
+    assert "leave it out of X, or give it the dtype 'category'" in _refused(pd.DataFrame({"t": texts}))
+    assert "leave the column out of X" in _refused(pd.DataFrame({"a": [np.inf, *range(59)]}))
+    assert "leave it out of X" in _refused(pd.DataFrame({"a b": [[1]] * 60, "c": 1}))
+    assert "more than once: 'a'" in _refused(pd.DataFrame(np.zeros((60, 2)), columns=["a", "a"]))
+    columns = pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")])
+    assert "MultiIndex" in _refused(pd.DataFrame(np.zeros((60, 2)), columns=columns))
+
+
+def test_what_the_plan_notes_is_logged_with_the_caller_s_labels(caplog):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    Balancer(engine="delta", random_state=0).fit_resample(X, np.array(["stay"] * 58 + ["churn"] * 2))
+    (note,) = caplog.messages
+    assert note == "class 'churn' has 2 rows only: its 56 rows by delta stay close to them"

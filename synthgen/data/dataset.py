@@ -43,13 +43,15 @@ class TabularDataset:
     """A table with a label column. ``classes`` are its label values, sorted; they stay fixed under ``take``.
 
     ``take`` copies no rows: it notes which ``rows`` of ``base`` these are (all of them for None, in order), and the
-    table is made when it is asked for. ``column`` makes a large one's column alone.
+    table is made when it is asked for. ``column`` makes a large one's column alone. ``notes`` say what reading it had
+    to decide; parts of it carry none.
     """
 
     base: pa.Table
     schema: TableSchema
     classes: tuple[Label, ...]
     rows: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def table(self) -> pa.Table:
@@ -207,13 +209,17 @@ def _classes(column: pa.ChunkedArray, name: str) -> tuple[Label, ...]:
     if not any(fits(values.type) for fits in _LABEL_TYPES):
         raise DataError(
             f"label column {name!r} is of type {values.type} and a label is text, a whole number or a boolean; "
+            f"{'several labels a row are not supported: ' if types.is_nested(values.type) else ''}"
             "convert it, or choose another --label"
         )
     missing = values.null_count
     if types.is_floating(values.type):
         missing += pc.sum(pc.is_nan(values)).as_py() or 0
     if missing:
-        raise DataError(f"label column {name!r} is missing in {missing} of {len(values)} rows; remove those rows first")
+        raise DataError(
+            f"label column {name!r} is missing in {missing} of {len(values)} rows; remove those rows first, "
+            "or leave them out with --drop-unlabelled"
+        )
     distinct = pc.unique(values)
     if types.is_floating(values.type) and any(not value.is_integer() for value in distinct[:5000].to_pylist()):
         raise DataError(

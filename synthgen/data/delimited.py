@@ -6,9 +6,12 @@ May import errors and data.schema.
 from __future__ import annotations
 
 import codecs
+import csv
 import gzip
+import io
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -18,10 +21,12 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from pyarrow import types
 
-from synthgen.data.schema import find_label
+from synthgen.data.schema import MAX_COLUMNS, find_label
 from synthgen.errors import DataError, SynthgenError
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+MIN_CAP_BYTES = 256_000_000
+MAX_UNFOLD = 200  # bytes of text per byte of gzip; tables come to 3 to 30
 _BLOCK_BYTES = 1 << 20
 _HEAD = 65_536
 _DELIMITERS = (",", ";", "\t", "|")
@@ -37,12 +42,22 @@ class Dialect:
     decimal: str
 
 
-def read_delimited(path: Path, *, label: str | None = None) -> pa.Table:
-    """Return the table of a CSV or TSV file (also .gz). Raises DataError that names the file.
+def read_delimited(path: Path, *, label: str | None = None) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the table of a CSV or TSV file (also .gz), and what had to be guessed. Raises DataError that names it.
 
     NA, null and the like are missing values, but in a label column of text they are labels; so is 01 beside 1.
     """
     dialect = _dialect(path)
+    table = _labelled(path, dialect, label)
+    if dialect.encoding != "cp1252":
+        return table, ()
+    return table, (
+        f"{path.name} is not UTF-8 and was read as cp1252 (Windows); save it as UTF-8 if letters look wrong",
+    )
+
+
+def _labelled(path: Path, dialect: Dialect, label: str | None) -> pa.Table:
+    """The table, its label column as it is written where a type would change what the labels say."""
     table = _parsed(path, dialect)
     try:
         name = find_label(table.schema.names, label)
@@ -87,11 +102,23 @@ def _parsed(path: Path, dialect: Dialect, *, only: str | None = None) -> pa.Tabl
     except (pa.ArrowException, OSError, ValueError) as error:
         if ragged:  # Arrow's own message would quote the row
             row = ragged[0]
+            line = _line_of(path, dialect, row.expected_columns)
+            place = f"line {line}" if line else f"row {row.number}"
             raise DataError(
-                f"{path.name} row {row.number} has {row.actual_columns} fields and the header {row.expected_columns}; "
+                f"{path.name} {place} has {row.actual_columns} fields and the header {row.expected_columns}; "
                 "mend the row, or quote fields that hold the delimiter or a line break"
             ) from None
         raise DataError(f"{path.name} cannot be read as CSV ({first_line(error)}); write it again") from error
+
+
+def _line_of(path: Path, dialect: Dialect, width: int) -> int | None:
+    """The line where the first row of another width ends; None where Python's reader sees the rows otherwise."""
+    try:
+        with _opened(path) as stream, io.TextIOWrapper(stream, dialect.encoding, newline="") as text:
+            rows = csv.reader(text, delimiter=dialect.delimiter)
+            return next((rows.line_num for row in rows if row and len(row) != width), None)
+    except (csv.Error, UnicodeError, OSError, EOFError, zlib.error):
+        return None
 
 
 def _dialect(path: Path) -> Dialect:
@@ -108,6 +135,11 @@ def _dialect(path: Path) -> Dialect:
     if not head:
         raise DataError(f"{path.name} is empty; it needs a header and rows")
     delimiter = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else _delimiter(head)
+    if (n_columns := _header(head).count(delimiter) + 1) > MAX_COLUMNS:
+        raise DataError(
+            f"{path.name} has {n_columns:,} columns or more in its first line, and {MAX_COLUMNS:,} can be balanced; "
+            "keep those that a model uses"
+        )
     return Dialect(encoding, delimiter, _decimal(head, delimiter))
 
 
@@ -116,17 +148,36 @@ def _decoded(path: Path) -> tuple[str, str]:
     with _opened(path) as stream:
         marked = stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     for encoding in ("utf-16",) if marked else ("utf-8", "cp1252"):
-        decoder, head = codecs.getincrementaldecoder(encoding)(), ""
+        decoder, head, line = codecs.getincrementaldecoder(encoding)(), "", 1
         try:
-            with _opened(path) as stream:
-                while block := stream.read(_BLOCK_BYTES):
-                    text = decoder.decode(block)
-                    head = head or text[:_HEAD]
+            for block in _blocks(path):
+                text = decoder.decode(block)
+                head = head or text[:_HEAD]
+                if "\0" in text:
+                    raise DataError(
+                        f"{path.name} line {line + text[: text.index(chr(0))].count(chr(10))} holds a NUL character, "
+                        "which no text does; save it as UTF-8 text, or write it again"
+                    )
+                line += text.count("\n")
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             continue
         return encoding, head
     raise UnicodeError
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The file's bytes, unpacked under a cap: a few hundred kB of gzip can hold gigabytes."""
+    size_bytes, cap = 0, max(MIN_CAP_BYTES, MAX_UNFOLD * path.stat().st_size)
+    with _opened(path) as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            size_bytes += len(block)
+            if size_bytes > cap:
+                raise DataError(
+                    f"{path.name} unfolds to more than the {cap / 1e6:,.0f} MB that a file of its size "
+                    f"({path.stat().st_size / 1e6:,.1f} MB) may; if the rows are really meant, give the file unpacked"
+                )
+            yield block
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -142,16 +193,20 @@ def _gzip_marked(path: Path) -> bool:
         return stream.read(2) == b"\x1f\x8b"
 
 
+def _header(head: str) -> str:
+    return re.split(r"[\r\n]", re.sub(r'"[^"]*"', "", head), maxsplit=1)[0]
+
+
 def _delimiter(head: str) -> str:
-    header = re.sub(r'"[^"]*"', "", head.splitlines()[0])
-    return max(_DELIMITERS, key=header.count)
+    return max(_DELIMITERS, key=_header(head).count)
 
 
 def _decimal(head: str, delimiter: str) -> str:
-    """A comma in a file of semicolons, where fields look like 1,5 and none like 1.5."""
-    if delimiter != ";":
+    """A comma where the delimiter is none, fields look like 1,5 and none like 1.5."""
+    if delimiter == ",":
         return "."
-    comma, point = (re.search(rf"[;\r\n]-?\d+{sign}\d+(?=[;\r\n]|$)", head) for sign in (",", r"\."))
+    edge = rf"[{re.escape(delimiter)}\r\n]"
+    comma, point = (re.search(rf"{edge}-?\d+{sign}\d+(?={edge}|$)", head) for sign in (",", r"\."))
     return "," if comma and not point else "."
 
 

@@ -9,15 +9,17 @@ import datetime
 import json
 import numbers
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from synthgen.data.dataset import TabularDataset, from_table
-from synthgen.data.delimited import SUFFIXES, first_line, read_delimited
-from synthgen.data.schema import check_names, difference, find_label
+from synthgen.data.delimited import SUFFIXES, read_delimited
+from synthgen.data.parquet import read_folder, read_parquet
+from synthgen.data.schema import check_names, find_label
 from synthgen.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
     Source: TypeAlias = str | Path | pd.DataFrame | pa.Table | TabularDataset
 
-_THRIFT_LIMIT = 100_000_000
+Inf: TypeAlias = Literal["error", "nan"]
+
 _UNREADABLE = (pa.ArrowException, TypeError, ValueError, OverflowError)
 
 
@@ -35,39 +38,88 @@ def load(
     label: str | None = None,
     drop: Iterable[str] = (),
     categorical: Iterable[str] = (),
+    drop_unlabelled: bool = False,
+    inf: Inf = "error",
 ) -> TabularDataset:
     """Read a table and return it as a dataset.
 
-    ``source`` is a parquet file, a folder of parquet files, a CSV or TSV file (also .gz), a DataFrame or an Arrow
-    table. ``label`` defaults to the only column named label, target, class or y. Raises DataError for what cannot
-    be read or balanced, ConfigError for options that do not fit the table.
+    ``source`` is a parquet file, a folder of parquet files (also hive-partitioned), a CSV or TSV file (also .gz), a
+    DataFrame or an Arrow table. ``label`` defaults to the only column named label, target, class or y.
+    ``drop_unlabelled`` leaves rows without a label out; ``inf="nan"`` reads infinite numbers as missing. Raises
+    DataError for what cannot be read or balanced, ConfigError for options that do not fit the table.
     """
     drop, categorical = tuple(drop), tuple(categorical)
     if isinstance(source, TabularDataset):
         if label in (None, source.label) and not drop and not categorical:
             return source
         source, label = source.table, label or source.label
+    notes: tuple[str, ...] = ()
     if isinstance(source, str | Path):
         path = Path(source)
-        table, where = read_table(path, label=label), path.name
+        (table, notes), where = _read(path, label), path.name
     else:
         table, where = (source if isinstance(source, pa.Table) else from_frame(source)), "the table"
     check_names(table.schema.names)
-    return from_table(
-        table, label=find_label(table.schema.names, label, source=where), drop=drop, categorical=categorical
-    )
+    label = find_label(table.schema.names, label, source=where)
+    table, said = cleaned(table, label=label, drop_unlabelled=drop_unlabelled, inf=inf)
+    return replace(from_table(table, label=label, drop=drop, categorical=categorical), notes=(*notes, *said))
+
+
+def cleaned(table: pa.Table, *, label: str, drop_unlabelled: bool, inf: Inf) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the table, as asked, without rows that lack a label and with NaN for infinities; and what was done."""
+    notes: tuple[str, ...] = ()
+    if drop_unlabelled:
+        table, notes = _labelled(table, label)
+    if inf == "nan":
+        table, said = _without_infinities(table)
+        notes += said
+    return table, notes
+
+
+def _labelled(table: pa.Table, label: str) -> tuple[pa.Table, tuple[str, ...]]:
+    """The rows that have a label, and how many were left out."""
+    column = table.column(label)
+    there = pc.is_valid(column)
+    if pa.types.is_floating(column.type):
+        there = pc.and_(there, pc.invert(pc.fill_null(pc.is_nan(column.cast(pa.float64())), True)))
+    missing = len(table) - (pc.sum(there).as_py() or 0)
+    if not missing:
+        return table, ()
+    return table.filter(there), (f"{missing} rows without a label were left out (--drop-unlabelled)",)
+
+
+def _without_infinities(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+    """The table with NaN where a number was infinite, and how many of which column were."""
+    notes: list[str] = []
+    for k, field in enumerate(table.schema):
+        if not pa.types.is_floating(field.type):
+            continue
+        wide = table.column(k).cast(pa.float64())
+        endless = pc.is_inf(wide)
+        if n := pc.sum(endless).as_py():
+            table = table.set_column(k, field, pc.if_else(endless, float("nan"), wide).cast(field.type))
+            notes.append(f"column {field.name!r}: {n} infinite values were read as missing (--inf nan)")
+    return table, tuple(notes)
 
 
 def read_table(path: Path, *, label: str | None = None) -> pa.Table:
     """Return the table at ``path``; of a CSV file the ``label`` column as it is written. Raises DataError that names
     the file."""
-    if not path.exists():
+    return _read(path, label)[0]
+
+
+def _read(path: Path, label: str | None) -> tuple[pa.Table, tuple[str, ...]]:
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder on the way that may not be entered, a name that is too long
+        raise DataError(f"{str(path)[:200]} cannot be read ({error.strerror}); name a file or folder of rows") from None
+    if not there:
         raise DataError(f"{path} does not exist; name a file or folder of rows")
     if path.is_dir():
-        return _parquet_folder(path)
+        return read_folder(path), ()
     name = path.name.lower()
     if name.endswith((".parquet", ".pq")):
-        return _parquet(path)
+        return read_parquet(path), ()
     if name.endswith(SUFFIXES):
         return read_delimited(path, label=label)
     raise DataError(
@@ -134,32 +186,3 @@ def _frame_error(frame: pd.DataFrame) -> DataError:
                 f"column {str(name)!r} of dtype {column.dtype} {holds} cannot be balanced; convert or drop it"
             )
     return DataError("the frame cannot be read as a table of plain columns; convert its columns to plain types")
-
-
-def _parquet(path: Path) -> pa.Table:
-    try:
-        with pq.ParquetFile(
-            path, thrift_string_size_limit=_THRIFT_LIMIT, thrift_container_size_limit=_THRIFT_LIMIT, pre_buffer=False
-        ) as file:
-            table: pa.Table = file.read()
-        table.validate(full=True)  # text that is no UTF-8, levels that do not exist: not all is checked on reading
-        check_names(table.schema.names)
-        return table
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(
-            f"{path.name} cannot be read as parquet ({first_line(error)}); write or copy it again"
-        ) from error
-
-
-def _parquet_folder(path: Path) -> pa.Table:
-    files = sorted(entry for entry in path.glob("[!._]*.parquet") if entry.is_file())
-    if not files:
-        raise DataError(f"{path} holds no .parquet file; name the folder that does, or a file")
-    tables = [_parquet(file) for file in files]
-    first = tables[0].schema
-    for file, table in zip(files[1:], tables[1:], strict=True):
-        if not table.schema.equals(first):
-            raise DataError(
-                f"{file.name} and {files[0].name} differ in {difference(first, table.schema)}; make them alike"
-            )
-    return pa.concat_tables([table.replace_schema_metadata(first.metadata) for table in tables])

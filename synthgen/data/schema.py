@@ -25,9 +25,13 @@ Kind = Literal["continuous", "integer", "categorical", "boolean", "datetime", "t
 Label = str | int | float | bool
 
 MAX_CLASSES = 1_000
+MAX_COLUMNS = 10_000
+MAX_LEVELS = 100_000
 ID_MIN_ROWS = 100
 _LABEL_NAMES = ("label", "target", "class", "y")
 _ID_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|pk)([_\W]|$))|[a-z](Id|ID|Key|Uuid|UUID)$", re.ASCII)
+_NOT_DATA = ("is_synthetic", "sample_weight")  # they say something of a row's origin or worth, not of what it is
+_NUMBER_TEXT = re.compile(r"\s*[-+]?(\d+,\d+|\d{1,3}(\.\d{3})+,\d+|\d{1,3}(,\d{3})+\.\d+)\s*")
 _ROW_NAMES = re.compile(r"__index_level_\d+__|Unnamed: \d+|")  # what pandas calls an index without a name
 
 
@@ -120,8 +124,9 @@ def infer_schema(
 ) -> TableSchema:
     """Return the schema of ``table`` without the columns in ``drop``; those in ``categorical`` are categories.
 
-    Raises DataError for duplicate names, nested or unsupported types, infinite numbers, free text, a table without
-    the label or with nothing else; ConfigError for options that name no column.
+    Raises DataError for duplicate names, nested or unsupported types, infinite numbers, free text, numbers written
+    as text, a column named is_synthetic or sample_weight, more than 10,000 columns or 100,000 categories, a table
+    without the label or with nothing else; ConfigError for options that name no column.
     """
     names = table.schema.names
     check_names(names)
@@ -133,6 +138,7 @@ def infer_schema(
             raise ConfigError(f"{option} names {unknown[0]!r}, which is not a column; columns are: {listed(names)}")
     if label in drop:
         raise ConfigError(f"the label column {label!r} cannot be dropped")
+    _check_meaning([name for name in names if name not in drop])
     index = index_columns(table.schema)
     columns = tuple(
         Column(name, _kind(name, table.column(name), name in index, name in categorical), field.type, field.nullable)
@@ -143,6 +149,20 @@ def infer_schema(
         raise DataError(f"the table has only the label column {label!r}; nothing to generate")
     kept = [field for field in table.schema if field.name not in drop]
     return TableSchema(pa.schema(kept, metadata=table.schema.metadata), label, columns)
+
+
+def _check_meaning(names: Sequence[str]) -> None:
+    for name in names:
+        if name.lower() in _NOT_DATA:
+            raise DataError(
+                f"column {name!r} says where a row comes from or how much it counts, and a model would learn it: "
+                f"leave it out with --drop {shown(name)}, or rename it if it is a measurement"
+            )
+    if len(names) > MAX_COLUMNS:
+        raise DataError(
+            f"the table has {len(names):,} columns, more than the {MAX_COLUMNS:,} that can be balanced; "
+            "keep those that a model uses"
+        )
 
 
 def difference(left: pa.Schema, right: pa.Schema) -> str:
@@ -177,6 +197,11 @@ def _kind(name: str, column: pa.ChunkedArray, index: bool, categorical: bool) ->
         raise DataError(
             f"column {name!r} holds {what}, which cannot be balanced; {cast}leave it out with --drop {shown(name)}"
         )
+    if types.is_decimal(stored) and stored.scale < 0:
+        raise DataError(
+            f"column {name!r} is of type {stored}, and parquet stores no negative scale; cast it to one of scale 0, "
+            f"or leave it out with --drop {shown(name)}"
+        )
     if column.null_count == len(column):
         return "constant"
     if index:
@@ -186,6 +211,7 @@ def _kind(name: str, column: pa.ChunkedArray, index: bool, categorical: bool) ->
     if _constant(column):
         return "constant"
     if categorical or dictionary:
+        _few_levels(name, column)
         return "categorical"
     if types.is_decimal(stored):
         _countable(name, column)
@@ -218,7 +244,8 @@ def _finite(name: str, column: pa.ChunkedArray) -> int:
     bad = pc.sum(pc.is_inf(column)).as_py() or 0
     if bad:
         raise DataError(
-            f"column {name!r} holds {bad} infinite values; replace them, or drop the column with --drop {shown(name)}"
+            f"column {name!r} holds {bad} infinite values; replace them, read them as missing with --inf nan, "
+            f"or leave the column out with --drop {shown(name)}"
         )
     return int(pc.sum(pc.is_finite(column)).as_py() or 0)
 
@@ -272,6 +299,7 @@ def _numbered(text: str) -> str:
 def _text_kind(name: str, column: pa.ChunkedArray) -> Kind:
     if _id_like(name, column):
         return "id"
+    _no_number_text(name, column)
     if len(column) >= ID_MIN_ROWS:
         distinct = _distinct(column.drop_null())
         known = len(column) - column.null_count
@@ -281,4 +309,26 @@ def _text_kind(name: str, column: pa.ChunkedArray) -> Kind:
                 f"it would come back word for word: leave it out with --drop {shown(name)}, "
                 f"or keep it as categories with --categorical {shown(name)}"
             )
+    _few_levels(name, column)
     return "categorical"
+
+
+def _few_levels(name: str, column: pa.ChunkedArray) -> None:
+    n = _distinct(column)
+    if n > MAX_LEVELS:
+        size_mb = n * 96 * 4 * 2 / 1e6  # a weight per level and unit of the first layer, in two networks
+        raise DataError(
+            f"column {name!r} has {n:,} categories, about {size_mb:,.0f} MB in a network alone, and {MAX_LEVELS:,} "
+            f"can be learned; leave it out with --drop {shown(name)}, or group its values"
+        )
+
+
+def _no_number_text(name: str, column: pa.ChunkedArray) -> None:
+    if not (types.is_string(column.type) or types.is_large_string(column.type)):
+        return
+    texts = pc.unique(column.slice(0, 1000)).drop_null().to_pylist()
+    if texts and all(_NUMBER_TEXT.fullmatch(text) for text in texts):
+        raise DataError(
+            f"column {name!r} is text that looks like numbers with a decimal comma or marks between thousands; "
+            f"write them like 1234.5, or keep them as categories with --categorical {shown(name)}"
+        )

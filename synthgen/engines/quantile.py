@@ -63,7 +63,8 @@ class PoolEngine(ABC):
                 "use smote (2) or oversample (1)"
             )
         if label not in self._draws:
-            self._draws[label] = self._prepare(pool, own)
+            # without a number or a category to model there is nothing to move: ids and constants are made on decoding
+            self._draws[label] = self._prepare(pool, own) if pool.codec.layout.width else _again(pool, own)
         encoded = self._draws[label](n, numpy_rng(seed, self.name, "draw"))
         return pool.codec.decode(encoded, label=label, seed=derive(seed, self.name, "decode"))
 
@@ -87,6 +88,10 @@ class PoolEngine(ABC):
     @abstractmethod
     def _prepare(self, pool: Pool, own: np.ndarray) -> Draw:
         """Return what draws encoded rows like those at positions ``own`` of the pool."""
+
+
+def _again(pool: Pool, own: np.ndarray) -> Draw:
+    return lambda n, rng: pool.encoded.take(own[rng.integers(0, len(own), n)])
 
 
 def rest_of(pool: Pool, own: np.ndarray) -> np.ndarray:

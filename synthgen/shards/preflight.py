@@ -110,9 +110,12 @@ def _refuse_unwritable(out: Path, real: Path, need_bytes: int) -> None:
         nearest = nearest.parent
     if not nearest.is_dir():
         raise PublishError(f"{out} cannot be made: {nearest} is a file; choose another --out")
+    usage = shutil.disk_usage(nearest)
+    if not usage.total:
+        raise PublishError(f"{out} lies in {nearest}, which is no disk (it has no space at all); choose another --out")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PublishError(f"{nearest} cannot be written; get the right to write there, or choose another --out")
-    free = shutil.disk_usage(nearest).free
+    free = usage.free
     if free < need_bytes:
         raise PublishError(
             f"{out} needs about {need_bytes / 1e6:,.0f} MB and its disk has {free / 1e6:,.0f} MB free; free some "

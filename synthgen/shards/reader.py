@@ -42,6 +42,7 @@ __all__ = ["Part", "Shards", "gc", "read_shards", "verify"]
 
 _THRIFT_LIMIT = 64 << 20
 _ATTEMPTS = 5
+_PARTS = ("train", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,7 @@ class Part:
     label: str
     name: str
     categorical: tuple[str, ...] = ()
+    provenance: str | None = None
 
     def __len__(self) -> int:
         return sum(entry.rows or 0 for entry in self.entries)
@@ -81,10 +83,11 @@ class Part:
         return frame
 
     def to_dataset(self) -> TabularDataset:
-        """Return the rows as a TabularDataset, with the manifest's label."""
+        """Return the rows as a TabularDataset, with the manifest's label and without the column of origins."""
         from synthgen.data.dataset import from_table
 
-        return from_table(self.to_arrow(), label=self.label, categorical=self.categorical)
+        drop = () if self.provenance is None else (self.provenance,)
+        return from_table(self.to_arrow(), label=self.label, drop=drop, categorical=self.categorical)
 
     def to_torch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return features (N, F) float32 and label codes (N,) int64, as ``TabularDataset.to_torch`` does."""
@@ -126,11 +129,13 @@ class Shards:
             entry for entry in self.manifest.files if entry.part == name and entry.path.endswith(".parquet")
         )
         named = cast("Sequence[str]", self.manifest.config.get("categorical") or ())
-        return Part(self.folder, entries, self.manifest.label, name, tuple(named))
+        provenance = cast("str | None", self.manifest.config.get("provenance_column"))
+        return Part(self.folder, entries, self.manifest.label, name, tuple(named), provenance)
 
 
 def read_shards(folder: Path | str) -> Shards:
-    """Return what was published last in a destination, or the run whose ``data/<run_id>`` folder is given.
+    """Return what was published last in a destination, or the run whose ``data/<run_id>`` folder (or ``train`` or
+    ``test`` in it) is given.
 
     Of a destination the highest commit is followed, never ``current``; the manifest has to be the one it names, to
     the bit. A run's folder is checked against its commit where that is two folders up, else by its own seal. Raises
@@ -142,11 +147,15 @@ def read_shards(folder: Path | str) -> Shards:
             return _follow_head(files, root, folder)
         if os.path.lexists(root / MANIFEST_NAME):
             return _open_run(files, root)
+        if root.name in _PARTS and os.path.lexists(root.parent / MANIFEST_NAME):
+            return _open_run(files, root.parent)
     except OSError as error:
         raise DataError(
             f"{error.filename or folder}: {error.strerror or error}; run synthgen verify {folder}"
         ) from error
-    raise DataError(f"nothing was published in {folder}; give the folder that --out named")
+    raise DataError(
+        f"nothing was published in {folder}; give the folder that --out named, its current, or a data/<run_id> of it"
+    )
 
 
 def _follow_head(files: Files, out: Path, folder: Path | str) -> Shards:

@@ -30,10 +30,10 @@ EXPECTED = {"amount": [1.0, 2.5], "city": ["oslo", None], "label": ["x", "y"]}
         ("rows.csv", CSV.replace(",", "|").encode()),
         ("rows.csv", CSV.replace(",", "\t").encode()),
         ("rows.tsv", CSV.replace(",", "\t").encode()),
-        ("rows.csv.gz", gzip.compress(CSV.encode())),
-        ("ROWS.CSV.GZ", gzip.compress(CSV.encode())),
-        ("rows.csv.gz", gzip.compress(CSV[:20].encode()) + gzip.compress(CSV[20:].encode())),
-        ("rows.tsv.gz", gzip.compress(CSV.replace(",", "\t").encode())),
+        ("rows.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
+        ("ROWS.CSV.GZ", gzip.compress(CSV.encode(), mtime=0)),
+        ("rows.csv.gz", gzip.compress(CSV[:20].encode(), mtime=0) + gzip.compress(CSV[20:].encode(), mtime=0)),
+        ("rows.tsv.gz", gzip.compress(CSV.replace(",", "\t").encode(), mtime=0)),
     ],
 )
 def test_delimited_text_is_read_however_it_is_written(tmp_path: Path, name: str, content: bytes) -> None:
@@ -54,8 +54,8 @@ def test_line_breaks_in_quotes_survive_in_large_files(tmp_path: Path) -> None:
 
 
 def test_a_tsv_may_hold_commas_and_semicolons(tmp_path: Path) -> None:
-    text = "a,b;c\tlabel\n1,5\tx\n2,5\ty\n"
-    assert columns_of(load(write(tmp_path, text, "rows.tsv"))) == {"a,b;c": ["1,5", "2,5"], "label": ["x", "y"]}
+    text = "a,b;c\tlabel\n1,5 m\tx\n2;5\ty\n"
+    assert columns_of(load(write(tmp_path, text, "rows.tsv"))) == {"a,b;c": ["1,5 m", "2;5"], "label": ["x", "y"]}
 
 
 @pytest.mark.parametrize("place", ["early", "last byte", "late"])
@@ -113,10 +113,10 @@ def test_labels_that_are_missing_are_counted(tmp_path: Path, values: list[str]) 
 
 
 def test_a_row_of_another_length_is_named_and_not_shown(tmp_path: Path) -> None:
-    says = ("rows.csv row 3", "2 fields", "header 3", "mend the row")
+    says = ("rows.csv line 3", "2 fields", "header 3", "mend the row")
     refused(write(tmp_path, f"a,b,label\n1,2,x\n2,{SECRET}\n"), *says)
-    refused(write(tmp_path, f"a,b,label\n1,2,x\n2,{SECRET},y,9\n"), "rows.csv row 3", "4 fields", "header 3")
-    refused(write(tmp_path, f'a,label\n"{SECRET},x\n2,y\n'), "rows.csv row 2", "quote")
+    refused(write(tmp_path, f"a,b,label\n1,2,x\n2,{SECRET},y,9\n"), "rows.csv line 3", "4 fields", "header 3")
+    refused(write(tmp_path, f'a,label\n"{SECRET},x\n2,y\n'), "rows.csv line 3", "quote")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \r\n", b"\xef\xbb\xbf", b"\xff\xfe"])

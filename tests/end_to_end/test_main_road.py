@@ -16,6 +16,7 @@ from synthgen import pipeline
 from synthgen.config import make_config
 from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.forecast import forecast
+from synthgen.job import prepare
 from synthgen.shards.reader import verify
 
 
@@ -124,7 +125,7 @@ def test_what_a_stage_has_done_is_not_done_again(data, tmp_path, monkeypatch, st
 
 def started(data: Path, folder: Path, **options: object) -> pipeline.Run:
     config = make_config({"label": "fraud", "engine": "oversample", "holdout": 0.2, "check": "holdout", **options})
-    run = pipeline.start(pipeline.prepare(data, config), folder)
+    run = pipeline.start(prepare(data, config), folder)
     pipeline.plan(run)
     return run
 
@@ -212,10 +213,10 @@ def test_balanced_already_publishes_the_real_rows(tmp_path):
 def test_the_check_s_kind_follows_from_the_rarest_class(data, tmp_path):
     """Red when every table is cross-fitted, or one split by time is."""
     config = {"label": "fraud", "engine": "oversample"}
-    assert pipeline.prepare(data, make_config(config)).outline.check == "cv"
-    assert pipeline.prepare(data, make_config(config | {"time": "joined"})).outline.check == "holdout"
+    assert prepare(data, make_config(config)).outline.check == "cv"
+    assert prepare(data, make_config(config | {"time": "joined"})).outline.check == "holdout"
     frame(3000, 1200).to_parquet(data)
-    assert pipeline.prepare(data, make_config(config)).outline.check == "holdout"
+    assert prepare(data, make_config(config)).outline.check == "holdout"
 
 
 def test_the_manifest_says_what_was_done(data, tmp_path):

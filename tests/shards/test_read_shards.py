@@ -283,3 +283,13 @@ def test_dtypes_survive_publication(tmp_path: Path) -> None:
         )
     read = read_shards(tmp_path).to_pandas()
     pd.testing.assert_series_equal(read.dtypes, frame.dtypes)
+
+
+@pytest.mark.parametrize("inside", ["", "current", "current/train", "data/{run}", "data/{run}/train"])
+def test_any_folder_that_a_user_would_point_at_is_read(tmp_path: Path, inside: str) -> None:
+    # red without _PARTS in read_shards
+    done = publish_run(tmp_path / "out", 1)
+    place = tmp_path / "out" / inside.format(run=done.folder.name)
+    assert len(read_shards(place).train) == len(read_shards(tmp_path / "out").train)
+    with pytest.raises(DataError, match="its current, or a data/<run_id> of it"):
+        read_shards(tmp_path / "out" / "data")

@@ -1,0 +1,135 @@
+"""What a command asks, worked out before anything is written: rows read, options held against them, split and plan.
+
+May import run, rebalance, planning, data and the check's options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from synthgen.config import BalanceConfig
+from synthgen.data.dataset import TabularDataset
+from synthgen.data.schema import Label
+from synthgen.data.split import Split, split_holdout
+from synthgen.errors import ConfigError
+from synthgen.planning import BalancePlan, Limits, make_plan
+from synthgen.quality.downstream import load_estimator
+from synthgen.quality.gate import Gate
+from synthgen.rebalance import Recipe, check_learnable, complete
+from synthgen.run import CheckKind, Ship, load_holdout, read_input, run_key
+
+if TYPE_CHECKING:
+    from synthgen.data.read import Source
+
+CV_BELOW = 1_000
+HOLDOUT_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a run comes to before anything is trained: the check, the rows shipped, the split, and the plan."""
+
+    check: CheckKind
+    ship: Ship
+    split: Split
+    plan: BalancePlan
+
+
+@dataclass(frozen=True)
+class Job:
+    """A dataset in memory with its validated configuration and the key that both give; nothing written yet."""
+
+    dataset: TabularDataset
+    holdout: TabularDataset | None
+    config: BalanceConfig
+    source: Path | None
+    key: str
+
+    @cached_property
+    def outline(self) -> Outline:
+        """What the run comes to; worked out once. Raises ConfigError and DataError for options that do not fit."""
+        return _outline(self)
+
+    @property
+    def name(self) -> str:
+        """What messages call the input."""
+        return self.source.name if self.source else "the table"
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that the destination must stay clear of."""
+        held = Path(self.config.holdout_data) if self.config.holdout_data else None
+        return [path for path in (self.source, held) if path]
+
+
+def prepare(source: Source, config: BalanceConfig) -> Job:
+    """Return the job of a source: read, checked, fingerprinted. Raises DataError and ConfigError; writes nothing."""
+    dataset = read_input(source, config, label=config.label)
+    check_learnable(dataset, config.engine)
+    holdout = load_holdout(config, dataset) if config.holdout_data else None
+    key = run_key(dataset.fingerprint(), holdout.fingerprint() if holdout else None, config)
+    path = Path(source).resolve() if isinstance(source, str | Path) else None
+    return Job(dataset, holdout, config, path, key)
+
+
+def rehearse(job: Job) -> None:
+    """Raise what a later stage would raise for an option that does not fit, before a destination is touched."""
+    config = job.config
+    Gate(metric=config.metric)
+    if config.estimator is not None:
+        load_estimator(config.estimator)
+    if config.provenance_column in job.dataset.table.schema.names:
+        raise ConfigError(f"--provenance-column {config.provenance_column!r} is a column of the data; choose another")
+    made = job.outline.plan  # worked out now, for its errors
+    if made.total:
+        recipe_of(config).make(config.engine, tuned=made.tuned)  # its options are looked at where it is made
+
+
+def _outline(job: Job) -> Outline:
+    config, rows = job.config, job.dataset
+    check, ship, share = _evidence(job)
+    split = Split(np.arange(len(rows)), np.empty(0, dtype=np.int64))
+    if share or config.group or config.time:
+        found = split_holdout(
+            rows, share=share or HOLDOUT_SHARE, seed=config.seed, group=config.group, time=config.time
+        )
+        split = found if share else split
+    codes = rows.label_codes if ship == "all" else rows.label_codes[split.train]
+    counts = np.bincount(codes, minlength=len(rows.classes)).tolist()
+    return Outline(check, ship, split, planned(dict(zip(rows.classes, counts, strict=True)), config))
+
+
+def _evidence(job: Job) -> tuple[CheckKind, Ship, float]:
+    """Which check, which rows are shipped, and the share to set aside; the defaults of the command line's help."""
+    config = job.config
+    if config.holdout == 0:
+        return "none", config.ship or "all", 0.0
+    share = config.holdout or HOLDOUT_SHARE
+    if job.holdout is not None:
+        if config.ship == "train":
+            raise ConfigError("--ship train leaves a holdout out of DATA; with --holdout-data there is none in it")
+        return "holdout", "all", 0.0
+    rarest = min(n for n in job.dataset.counts().values() if n)
+    check: CheckKind = config.check or ("cv" if rarest < CV_BELOW and not config.time else "holdout")
+    ship: Ship = config.ship or ("all" if check == "cv" else "train")
+    return check, ship, share if check == "holdout" or ship == "train" else 0.0
+
+
+def planned(counts: Mapping[Label, int], config: BalanceConfig) -> BalancePlan:
+    """Return the plan of a configuration for classes of these sizes."""
+    made = make_plan(counts, config.strategy, limits=Limits(config.max_ratio))
+    return complete(made, recipe_of(config), small_class=config.small_class)
+
+
+def recipe_of(config: BalanceConfig) -> Recipe:
+    """Return the generator that a configuration asks for."""
+    budget: dict[str, object] = {"threads": config.threads, "device": config.device}
+    budget |= {"steps": config.steps} if config.steps else {}
+    budget |= {"max_minutes": config.max_minutes} if config.max_minutes else {}
+    return Recipe(config.engine, config.engine_options, budget, config.fine_tune)
