@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from synthgen.arms import fixed_arms
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset, text_of
-from synthgen.data.read import load, read_table
+from synthgen.data.read import load_table, read_table
 from synthgen.data.schema import find_label
 from synthgen.engines import load_engine
 from synthgen.errors import ConfigError, PublishError
@@ -35,7 +35,7 @@ def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, rep
     three tables do not have the same columns and types.
     """
     report("read", 0.0, "reading")
-    train = load(real, label=config.label, drop=config.drop, categorical=config.categorical)
+    train = load_table(real, label=config.label, drop=config.drop, categorical=config.categorical)
     made = aligned(_same_label(synthetic, train, config), train, name=synthetic.name)
     held = aligned(_same_label(holdout, train, config), train, name=holdout.name)
     held = untouched(held, train, name=holdout.name)

@@ -20,7 +20,7 @@ import numpy as np
 from synthgen.arms import Draws, build_arms, repeated_labels
 from synthgen.config import BalanceConfig, make_config
 from synthgen.data.dataset import TabularDataset, text_of
-from synthgen.data.read import load
+from synthgen.data.read import load_table
 from synthgen.data.schema import Label
 from synthgen.data.split import Split, split_holdout
 from synthgen.engines import load_engine, save_engine
@@ -111,7 +111,7 @@ def part_of(report: Callable[[float, str], None], part: int, parts: int) -> Call
 
 def prepare(source: Source, config: BalanceConfig) -> Job:
     """Return the job of a source: read, checked, fingerprinted. Raises DataError and ConfigError; writes nothing."""
-    dataset = load(source, label=config.label, drop=config.drop, categorical=config.categorical)
+    dataset = load_table(source, label=config.label, drop=config.drop, categorical=config.categorical)
     holdout = load_holdout(config, dataset) if config.holdout_data else None
     key = run_key(dataset.fingerprint(), holdout.fingerprint() if holdout else None, config)
     path = Path(source).resolve() if isinstance(source, str | Path) else None

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 import synthgen
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
-from synthgen.data.read import load
+from synthgen.data.read import load_table
 from synthgen.data.schema import Label, index_columns
 from synthgen.errors import DataError
 from synthgen.planning import BalancePlan
@@ -84,7 +84,7 @@ class Run:
     def dataset(self) -> TabularDataset:
         """Every row of the input. Raises DataError where the file changed since the run was started."""
         config = self.config
-        dataset = load(
+        dataset = load_table(
             Path(self.record.source), label=self.record.label, drop=config.drop, categorical=config.categorical
         )
         if dataset.fingerprint() != self.record.fingerprint:
@@ -187,7 +187,7 @@ def save_input(folder: Path, dataset: TabularDataset) -> Path:
 def load_holdout(config: BalanceConfig, dataset: TabularDataset) -> TabularDataset:
     """Return the user's own holdout with the input's classes. Raises DataError where the two tables differ."""
     path = Path(str(config.holdout_data))
-    held = load(path, label=dataset.label, drop=config.drop, categorical=config.categorical)
+    held = load_table(path, label=dataset.label, drop=config.drop, categorical=config.categorical)
     return untouched(aligned(held, dataset, name=path.name), dataset, name=path.name)
 
 

@@ -26,7 +26,7 @@ Label = str | int | float | bool
 
 MAX_CLASSES = 1_000
 ID_MIN_ROWS = 100
-_LABEL_NAMES = ("label", "target", "class", "y")
+LABEL_NAMES = ("label", "target", "class", "y")
 _ID_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|pk)([_\W]|$))|[a-z](Id|ID|Key|Uuid|UUID)$", re.ASCII)
 _ROW_NAMES = re.compile(r"__index_level_\d+__|Unnamed: \d+|")  # what pandas calls an index without a name
 
@@ -85,7 +85,7 @@ def find_label(names: Sequence[str], label: str | None, *, source: str = "the ta
         close = difflib.get_close_matches(label, names, n=3)
         hint = f"did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
         raise DataError(f"column {label!r} is not in {source}; {hint}columns are: {listed(names)}")
-    found = [name for name in names if name.lower() in _LABEL_NAMES]
+    found = [name for name in names if name.lower() in LABEL_NAMES]
     if len(found) == 1:
         return found[0]
     if found:
