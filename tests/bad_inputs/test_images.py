@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 import struct
@@ -16,6 +17,7 @@ from PIL import Image
 from synthgen.data.images import ImageDataset
 from synthgen.data.read import load
 from synthgen.errors import DataError
+from synthgen.shards.images import ImageGroup, write_images
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%stdout) (w) file\n"
@@ -215,3 +217,29 @@ def test_row_90_stray_and_nested_files(tmp_path: Path) -> None:
 
 def test_row_90_a_class_of_one_image(tmp_path: Path) -> None:
     assert read(folder_of(tmp_path, {"owl/0.png": encoded(noise(3))})).counts() == {"cat": 3, "dog": 3, "owl": 1}
+
+
+HOSTILE = ("../../x", "CON", "a" * 300, "Cat", "cat", "a/b", "NUL.png", "..", "-rf", "c000_x")
+
+
+@pytest.mark.parametrize("format", ["webdataset", "imagefolder", "parquet"])
+def test_row_91_labels_never_become_paths(tmp_path: Path, format: str) -> None:
+    source, out = tmp_path / "in", tmp_path / "out" / "train"
+    source.mkdir()
+    with (source / "metadata.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file_name", "label"])
+        for k, label in enumerate(HOSTILE):
+            (source / f"{k}.png").write_bytes(encoded(noise(k)))
+            writer.writerow([f"{k}.png", label])
+    images = read(source)
+    assert set(images.classes) == set(HOSTILE)
+    entries = write_images([ImageGroup(images, "real")], out, format=format, seed=0)
+    found = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert found == {entry.path for entry in entries}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+    assert all(path.resolve().is_relative_to(out) for path in out.rglob("*"))
+    folders = [path.name for path in out.iterdir() if path.is_dir()]
+    assert all(name.startswith("c0") and len(name) < 50 for name in folders)
+    assert len({name.lower() for name in folders}) == (len(HOSTILE) if format == "imagefolder" else 0)
+    assert read(out).counts() == images.counts()  # the labels themselves come back whole
