@@ -22,7 +22,7 @@ from synthgen.errors import DataError
 
 _NAMES = ("image", "img", "png", "jpg", "jpeg", "webp")
 _THRIFT_LIMIT = 100_000_000
-_BATCH = 64
+_BATCH = 16  # a few kB can claim 64 MiB an image
 
 
 def image_columns(schema: pa.Schema) -> list[str]:

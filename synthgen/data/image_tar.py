@@ -72,8 +72,12 @@ def _samples(path: Path) -> Iterator[_Sample]:
     try:
         with path.open("rb") as stream, tarfile.TarFile(fileobj=stream, mode="r") as archive:
             sample: _Sample | None = None
+            at = -1
             while (member := archive.next()) is not None:
                 vars(archive)["members"].clear()  # one header at a time: a tar may hold millions
+                if archive.offset <= at or member.size < 0:  # a negative size would lead back, for ever
+                    raise tarfile.ReadError
+                at = archive.offset
                 folder, _, file = member.name.rpartition("/")
                 stem, _, suffix = file.partition(".")
                 if member.isdir() or not stem:
@@ -91,7 +95,7 @@ def _samples(path: Path) -> Iterator[_Sample]:
             stream.seek(archive.offset)
             if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
                 raise tarfile.ReadError
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{path.name} cannot be read as a plain tar; write it again, uncompressed") from error
 
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from read_kit import refused
 import synthgen
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.images import ImageDataset
+from synthgen.data.pictures import Content, ImagePolicy, Pictures, read_pictures
 from synthgen.data.read import load
 from synthgen.errors import ConfigError
 
@@ -246,6 +247,25 @@ def test_damaged_and_packed_tars_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "z.tar", "z.tar cannot be read as a plain tar; write it again, uncompressed")
 
 
+def hostile(kind: bytes, size: int) -> bytes:
+    member = tarfile.TarInfo("0.png")
+    member.type = kind
+    header = bytearray(member.tobuf(tarfile.USTAR_FORMAT))
+    header[124:136] = b"\xff" + size.to_bytes(11, "big", signed=True) if size < 0 else b"%011o\0" % size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("size", [-512, -1024, 0, 1 << 40])
+def test_headers_that_lead_nowhere_end(tmp_path: Path, kind: bytes, size: int) -> None:
+    """Sizes that lead back to where they stand, chains of headers, sizes past the end: one line, soon."""
+    good = {"9.png": png(0), "9.cls": b"1"}
+    (tmp_path / "t.tar").write_bytes(hostile(kind, size) * 3000 + tar_of(tmp_path / "good.tar", good).read_bytes())
+    refused(tmp_path / "t.tar", "one class only" if (kind, size) == (tarfile.DIRTYPE, 0) else "t.tar")
+
+
 @pytest.mark.parametrize("names", [("images", "labels"), ("x", "y"), ("X", "Y")])
 def test_npz(tmp_path: Path, names: tuple[str, str]) -> None:
     pixels = np.stack([pixels_of(k) for k in range(4)])
@@ -362,3 +382,20 @@ def test_balancing_images_is_refused_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"holds images: .* balancing them comes with the next release; give"):
             synthgen.balance(source)
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_an_image_that_fails_once_stays_left_out() -> None:
+    """A disk that recovers between the two passes must not bring an image back for which no place was made."""
+    asked = 0
+
+    def contents() -> Iterator[Content]:
+        nonlocal asked
+        asked += 1
+        first = b"" if asked == 1 else png(0)
+        return iter([lambda: first, lambda: png(1), lambda: png(2)])
+
+    labels = pa.chunked_array([pa.array(["a", "a", "b"])])
+    pictures = Pictures("a disk", ["0", "1", "2"], labels, contents)
+    images = read_pictures(pictures, ImagePolicy(bad="skip"))
+    assert list(images.names) == ["1", "2"]
+    assert images.notes == ("0 is empty and was left out",)
