@@ -126,10 +126,8 @@ def write_images(
     if format not in _WRITERS:
         raise ConfigError(f"format is {format!r}; images are written as {', '.join(_WRITERS)}")
     groups, files = [group for group in groups if len(group.images)], files or Files()
-    if not groups:
-        return []
-    first = groups[0].images
     for group in groups:
+        first = groups[0].images
         if (group.images.shape, group.images.classes) != (first.shape, first.classes):
             raise DataError(
                 f"{group.origin} images of shape {group.images.shape} cannot stand beside {groups[0].origin} ones of "
@@ -138,13 +136,14 @@ def write_images(
     rows = [(group, row) for group in groups for row in range(len(group.images))]
     order = numpy_rng(seed, "shards", "images").permutation(len(rows))
     samples = [_Sample(number, *rows[at]) for number, at in enumerate(order)]
+    place = _Place(folder, root or folder, files)
     with write_errors(folder):
-        files.make_folder(folder)
         for name in files.names(folder):
             if _OURS.fullmatch(name):
                 files.remove_tree(folder / name)
-        place = _Place(folder, root or folder, files)
-        _WRITERS[format](place, samples, first.classes)
+        if samples:
+            files.make_folder(folder)
+            _WRITERS[format](place, samples, groups[0].images.classes)
     return place.entries
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from shards_kit import PowerCut, Unsynced, key_of, manifest_of
+from shards_kit import Counting, FailAt, PowerCut, Unsynced, key_of, manifest_of
 
 from synthgen.data.images import ImageDataset, from_images
 from synthgen.data.read import load
-from synthgen.errors import ConfigError, DataError
+from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.shards.image_reader import ImagePart
 from synthgen.shards.images import ImageGroup, class_folder, write_images
 from synthgen.shards.manifest import ClassCounts, FileEntry, LabelName, Manifest, run_id_of
@@ -131,6 +131,23 @@ def test_what_an_earlier_attempt_left_is_removed(tmp_path: Path, format: str) ->
     (tmp_path / "train" / "mine.txt").write_text("mine")
     entries = written(tmp_path / "train", format)
     assert set(bytes_of(tmp_path)) == {"train/mine.txt", *(entry.path for entry in entries)}
+
+
+def test_no_images_leave_no_file(tmp_path: Path) -> None:
+    written(tmp_path / "test", "imagefolder")
+    assert written(tmp_path / "test", "webdataset", []) == []
+    assert list((tmp_path / "test").iterdir()) == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_full_disk_is_told_wherever_it_strikes(tmp_path: Path, format: str) -> None:
+    counting = Counting()
+    write_images(groups_of(20), tmp_path / "whole", format=format, seed=0, files=counting)
+    n = len(counting.operations)
+    for at in sorted({1, 2, n // 2, n - 1}):
+        files = FailAt(at, "ENOSPC")
+        with pytest.raises(PublishError, match="No space left on device"):
+            write_images(groups_of(20), tmp_path / f"at{at}", format=format, seed=0, files=files)
 
 
 def test_classes_and_origins_are_mixed_in_every_tar(tmp_path: Path) -> None:
