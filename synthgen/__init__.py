@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from synthgen.config import BalanceConfig as BalanceConfig
     from synthgen.data.dataset import TabularDataset as TabularDataset
+    from synthgen.data.images import ImageDataset as ImageDataset
     from synthgen.data.read import load as load
     from synthgen.engines import make_engine as make_engine
     from synthgen.engines.base import Engine as Engine
@@ -35,6 +36,7 @@ _HOME = {
     "Balancer": "synthgen.sampler",
     "Engine": "synthgen.engines.base",
     "Gate": "synthgen.quality.gate",
+    "ImageDataset": "synthgen.data.images",
     "Manifest": "synthgen.shards.manifest",
     "SynthgenError": "synthgen.errors",
     "TabularDataset": "synthgen.data.dataset",

@@ -24,7 +24,7 @@ import synthgen
 from synthgen.config import BalanceConfig
 from synthgen.data.convert import same_values
 from synthgen.data.dataset import TabularDataset
-from synthgen.data.read import load
+from synthgen.data.read import load_table
 from synthgen.data.schema import Label, index_columns
 from synthgen.errors import DataError
 from synthgen.planning import BalancePlan
@@ -188,7 +188,7 @@ def save_input(folder: Path, dataset: TabularDataset) -> Path:
 
 def read_input(source: Source, config: BalanceConfig, *, label: str | None) -> TabularDataset:
     """Return the dataset of a source, read as the configuration says."""
-    return load(
+    return load_table(
         source,
         label=label,
         drop=config.drop,

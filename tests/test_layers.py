@@ -37,6 +37,7 @@ ONLY_IN = {
     "prefect": ("orchestration.", "flows."),
     "ctgan": ("engines.ctgan",),
     "imblearn": ("engines.classic", "sampler"),
+    "PIL": ("data.pixels",),
 }
 TORCH_ON_TOP = ("gan.", "engines.adversarial")
 NEVER = ("pickle", "_pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal")
@@ -179,6 +180,7 @@ def test_a_module_keeps_to_its_layer(module: str) -> None:
         ("cli", "def f():\n    from prefect import flow", "cli imports prefect"),
         ("engines.auto", "def f():\n    from ctgan import CTGAN", "engines.auto imports ctgan"),
         ("engines.auto", "from imblearn.over_sampling import SMOTE", "engines.auto imports imblearn"),
+        ("data.images", "from PIL import Image", "data.images imports PIL"),
         ("pipeline", "import torch", "pipeline imports torch when it loads"),
         ("pipeline", "class A:\n    import torch.nn", "pipeline imports torch when it loads"),
         ("gan.files", "import pickle", "gan.files imports pickle"),

@@ -78,11 +78,7 @@ class TabularDataset:
     @cached_property
     def label_codes(self) -> np.ndarray:
         """(N,) int32: each row's index into ``classes``."""
-        values = _plain(self.column(self.label))
-        codes = flat(pc.index_in(values, value_set=pa.array(list(self.classes), type=values.type)))
-        if codes.null_count:
-            raise DataError(f"label column {self.label!r} has {codes.null_count} rows of none of the known classes")
-        return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int32)
+        return codes_of(self.column(self.label), self.classes, name=self.label)
 
     def counts(self) -> dict[Label, int]:
         """Return rows per class; every class is there, 0 included."""
@@ -179,7 +175,7 @@ def from_table(
         raise DataError("the dataset is empty: 0 rows; it needs rows of two classes or more")
     schema = infer_schema(table, label=label, drop=drop, categorical=categorical)
     kept = _one_dictionary(table.select(schema.arrow.names))
-    return TabularDataset(kept, schema, _classes(kept.column(label), label))
+    return TabularDataset(kept, schema, classes_of(kept.column(label), name=label))
 
 
 def _one_dictionary(table: pa.Table) -> pa.Table:
@@ -204,7 +200,17 @@ def text_of(label: Label) -> str:
     return str(label)
 
 
-def _classes(column: pa.ChunkedArray, name: str) -> tuple[Label, ...]:
+def codes_of(column: pa.ChunkedArray, classes: Sequence[Label], *, name: str) -> np.ndarray:
+    """Return (N,) int32: each label's index into ``classes``. Raises DataError for a label that is none of them."""
+    values = _plain(column)
+    codes = flat(pc.index_in(values, value_set=pa.array(list(classes), type=values.type)))
+    if codes.null_count:
+        raise DataError(f"label column {name!r} has {codes.null_count} rows of none of the known classes")
+    return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int32)
+
+
+def classes_of(column: pa.ChunkedArray, *, name: str) -> tuple[Label, ...]:
+    """Return the sorted values of a label column; DataError where labels are missing, continuous, too few or many."""
     values = _plain(column)
     if not any(fits(values.type) for fits in _LABEL_TYPES):
         raise DataError(

@@ -1,4 +1,4 @@
-"""Tables from where users keep them: parquet files and folders, CSV and TSV (also .gz), frames, Arrow tables.
+"""Tables and images from where users keep them, through one ``load``; which of the two it is, is decided here.
 
 May import errors and its own room. No pickle, no pandas metadata trusted for anything but column kinds.
 """
@@ -8,24 +8,35 @@ from __future__ import annotations
 import datetime
 import json
 import numbers
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from synthgen.data.dataset import TabularDataset, from_table
 from synthgen.data.delimited import SUFFIXES, read_delimited
+from synthgen.data.image_arrays import fitted, read_npz
+from synthgen.data.image_folder import folder_pictures, holds_pictures
+from synthgen.data.image_parquet import holds_image_column, parquet_pictures
+from synthgen.data.image_tar import tar_pictures
+from synthgen.data.images import ImageDataset, from_images
 from synthgen.data.parquet import read_folder, read_parquet
+from synthgen.data.pictures import ImagePolicy, read_pictures
+from synthgen.data.pixels import Fit
 from synthgen.data.schema import check_names, find_label
-from synthgen.errors import DataError
+from synthgen.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
-    Source: TypeAlias = str | Path | pd.DataFrame | pa.Table | TabularDataset
+    Source: TypeAlias = (
+        str | Path | pd.DataFrame | pa.Table | TabularDataset | ImageDataset | tuple[np.ndarray, np.ndarray]
+    )
 
 Inf: TypeAlias = Literal["error", "nan"]
 
@@ -40,14 +51,70 @@ def load(
     categorical: Iterable[str] = (),
     drop_unlabelled: bool = False,
     inf: Inf = "error",
-) -> TabularDataset:
-    """Read a table and return it as a dataset.
+    size: int | None = None,
+    max_size: int = 32,
+    fit: Fit = "pad",
+    bad_images: Literal["error", "skip"] = "error",
+) -> TabularDataset | ImageDataset:
+    """Read a table or a set of labelled images and return it as a dataset.
 
-    ``source`` is a parquet file, a folder of parquet files (also hive-partitioned), a CSV or TSV file (also .gz), a
-    DataFrame or an Arrow table. ``label`` defaults to the only column named label, target, class or y.
-    ``drop_unlabelled`` leaves rows without a label out; ``inf="nan"`` reads infinite numbers as missing. Raises
-    DataError for what cannot be read or balanced, ConfigError for options that do not fit the table.
+    A table is a parquet file, a folder of parquet files (also hive-partitioned), a CSV or TSV file (also .gz), a
+    DataFrame or an Arrow table; ``label`` defaults to its only column named label, target, class or y.
+    ``drop_unlabelled`` leaves rows without a label out; ``inf="nan"`` reads infinite numbers as missing.
+
+    Images are a folder of class folders, or one with metadata.csv or metadata.jsonl (``file_name`` and label); a
+    WebDataset .tar or a folder of them; an .npz of ``images`` (or x) and ``labels`` (or y); a pair of arrays (N, H, W)
+    or (N, H, W, C) uint8 and (N,); and parquet with a struct column that has binary ``bytes``, or a binary column named
+    image, img, png, jpg, jpeg or webp.
+
+    Every image becomes ``size`` x ``size`` pixels (default: the smallest side of all, at least 8, at most
+    ``max_size``), aspect kept: ``fit`` "pad" adds black, "crop" keeps the middle. All gray stays gray, else all are
+    RGB; transparency is laid on white, EXIF orientation applied, 16 bits scaled to 8, of animations the first frame
+    taken; ``notes`` of the dataset says how often. Read are PNG, JPEG, WEBP and BMP up to 16 megapixels; what else is
+    found is an error, or left out with a note under ``bad_images="skip"``, at most 1 % of the images (or one).
+
+    Raises DataError for what cannot be read or balanced, ConfigError for options that do not fit the source.
     """
+    if not _is_images(source):
+        return load_table(
+            source, label=label, drop=drop, categorical=categorical, drop_unlabelled=drop_unlabelled, inf=inf
+        )
+    if tuple(drop) or tuple(categorical) or drop_unlabelled or inf != "error":
+        raise ConfigError("--drop, --categorical, --drop-unlabelled and --inf are for tables, and these are images")
+    policy = ImagePolicy(size, max_size, fit, bad_images)
+    if isinstance(source, ImageDataset):
+        return fitted(source, policy)
+    if isinstance(source, tuple):
+        return fitted(from_images(*source, label=label or "label"), policy)
+    path = Path(str(source))
+    if path.suffix.lower() == ".npz":
+        return fitted(read_npz(path, label=label), policy)
+    if path.is_file():
+        read = tar_pictures if path.suffix.lower() == ".tar" else parquet_pictures
+        return read_pictures(read([path], label=label, where=path.name), policy)
+    if tables := _files(path, ".parquet"):
+        return read_pictures(parquet_pictures(tables, label=label, where=path.name), policy)
+    if tars := _files(path, ".tar"):
+        return read_pictures(tar_pictures(tars, label=label, where=path.name), policy)
+    return read_pictures(folder_pictures(path, label=label), policy)
+
+
+def load_table(
+    source: Source,
+    *,
+    label: str | None = None,
+    drop: Iterable[str] = (),
+    categorical: Iterable[str] = (),
+    drop_unlabelled: bool = False,
+    inf: Inf = "error",
+) -> TabularDataset:
+    """Read a table as ``load`` does. Raises ConfigError for images, whose balancing is not built yet."""
+    if _is_images(source):
+        where = Path(source).name if isinstance(source, str | Path) else "the source"
+        raise ConfigError(
+            f"{where} holds images: they can be read and written, and balancing them comes with the next release; "
+            "give a table: parquet, CSV or TSV"
+        )
     drop, categorical = tuple(drop), tuple(categorical)
     if isinstance(source, TabularDataset):
         if label in (None, source.label) and not drop and not categorical:
@@ -57,8 +124,10 @@ def load(
     if isinstance(source, str | Path):
         path = Path(source)
         (table, notes), where = _read(path, label), path.name
+    elif isinstance(source, pa.Table):
+        table, where = source, "the table"
     else:
-        table, where = (source if isinstance(source, pa.Table) else from_frame(source)), "the table"
+        table, where = from_frame(cast("pd.DataFrame", source)), "the table"
     check_names(table.schema.names)
     label = find_label(table.schema.names, label, source=where)
     table, said = cleaned(table, label=label, drop_unlabelled=drop_unlabelled, inf=inf)
@@ -102,6 +171,21 @@ def _without_infinities(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
     return table, tuple(notes)
 
 
+def _is_images(source: Source) -> bool:
+    """Images or a table: by what it is in memory, by suffix, by a parquet file's schema, by what a folder holds."""
+    if not isinstance(source, str | Path):
+        return isinstance(source, ImageDataset | tuple)
+    path = Path(source)
+    if not os.path.exists(path):  # unlike Path.exists, false for names that cannot be
+        return False
+    if path.is_dir():
+        if tables := _files(path, ".parquet"):
+            return holds_image_column(tables[0])
+        return bool(_files(path, ".tar")) or holds_pictures(path)
+    name = path.name.lower()
+    return name.endswith((".npz", ".tar")) or (name.endswith((".parquet", ".pq")) and holds_image_column(path))
+
+
 def read_table(path: Path, *, label: str | None = None) -> pa.Table:
     """Return the table at ``path``; of a CSV file the ``label`` column as it is written. Raises DataError that names
     the file."""
@@ -123,7 +207,8 @@ def _read(path: Path, label: str | None) -> tuple[pa.Table, tuple[str, ...]]:
     if name.endswith(SUFFIXES):
         return read_delimited(path, label=label)
     raise DataError(
-        f"{path.name} is none of what can be read: .parquet, .csv, .tsv (also .gz), or a folder of .parquet"
+        f"{path.name} is none of what can be read: .parquet, .csv, .tsv (also .gz), a folder of .parquet; "
+        "or images: a folder of class folders, .tar, .npz, .parquet"
     )
 
 
@@ -186,3 +271,7 @@ def _frame_error(frame: pd.DataFrame) -> DataError:
                 f"column {str(name)!r} of dtype {column.dtype} {holds} cannot be balanced; convert or drop it"
             )
     return DataError("the frame cannot be read as a table of plain columns; convert its columns to plain types")
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    return sorted(entry for entry in folder.glob(f"[!._]*{suffix}") if entry.is_file())

@@ -28,7 +28,7 @@ MAX_CLASSES = 1_000
 MAX_COLUMNS = 10_000
 MAX_LEVELS = 100_000
 ID_MIN_ROWS = 100
-_LABEL_NAMES = ("label", "target", "class", "y")
+LABEL_NAMES = ("label", "target", "class", "y")
 _ID_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|pk)([_\W]|$))|[a-z](Id|ID|Key|Uuid|UUID)$", re.ASCII)
 _NOT_DATA = ("is_synthetic", "sample_weight")  # they say something of a row's origin or worth, not of what it is
 _NUMBER_TEXT = re.compile(r"\s*[-+]?(\d+,\d+|\d{1,3}(\.\d{3})+,\d+|\d{1,3}(,\d{3})+\.\d+)\s*")
@@ -89,7 +89,7 @@ def find_label(names: Sequence[str], label: str | None, *, source: str = "the ta
         close = difflib.get_close_matches(label, names, n=3)
         hint = f"did you mean {' or '.join(repr(name) for name in close)}? " if close else ""
         raise DataError(f"column {label!r} is not in {source}; {hint}columns are: {listed(names)}")
-    found = [name for name in names if name.lower() in _LABEL_NAMES]
+    found = [name for name in names if name.lower() in LABEL_NAMES]
     if len(found) == 1:
         return found[0]
     if found:

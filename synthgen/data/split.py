@@ -1,24 +1,46 @@
 """Which rows are set aside: by a seeded hash of the row or group, so that a table that grows keeps its holdout.
 
-May import data.dataset and data.hashing.
+What is split are ``Rows``: tables and images alike. May import data.dataset and data.hashing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.hashing import column_hashes, mix
 from synthgen.data.physical import is_number, to_physical
-from synthgen.data.schema import listed
+from synthgen.data.schema import Label, listed
 from synthgen.errors import ConfigError, DataError, TooFewRows
 from synthgen.seeding import derive
 
 MIN_TRAIN_ROWS = 5
 MAX_DUPLICATES = 0.3
 MAX_ATOM = 0.01
+
+
+class Rows(Protocol):
+    """What a split needs to know of a dataset; ``--group`` and ``--time`` need a table's columns too."""
+
+    @property
+    def classes(self) -> tuple[Label, ...]:
+        """The label values, sorted."""
+        ...
+
+    @property
+    def label_codes(self) -> np.ndarray:
+        """(N,) each row's index into ``classes``."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def feature_hashes(self) -> np.ndarray:
+        """Return (N,) uint64: rows with equal features have equal hashes."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +53,7 @@ class Split:
 
 
 def split_holdout(
-    dataset: TabularDataset, *, share: float, seed: int, group: str | None = None, time: str | None = None
+    dataset: Rows, *, share: float, seed: int, group: str | None = None, time: str | None = None
 ) -> Split:
     """Set about ``share`` of every class aside: by row, by ``group`` (whole groups), or the latest rows by ``time``.
 
@@ -57,7 +79,7 @@ def split_holdout(
     return Split(np.flatnonzero(~aside), np.flatnonzero(aside), notes)
 
 
-def folds(dataset: TabularDataset, *, n_folds: int, seed: int, group: str | None = None) -> list[Split]:
+def folds(dataset: Rows, *, n_folds: int, seed: int, group: str | None = None) -> list[Split]:
     """Deal all rows into ``n_folds`` stratified folds; duplicates (or groups) stay together.
 
     Every split's holdout is one fold. Raises ConfigError for fewer than 2 folds or an unusable ``group``.
@@ -80,11 +102,10 @@ def folds(dataset: TabularDataset, *, n_folds: int, seed: int, group: str | None
     return [Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k), notes) for k in range(n_folds)]
 
 
-def row_keys(dataset: TabularDataset, *, group: str | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+def row_keys(dataset: Rows, *, group: str | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return (N,) uint64 keys of what must stay together, with notes for the verdict."""
     if group is not None:
-        _check_column(dataset, "--group", group)
-        return column_hashes(dataset.column(group)), ()
+        return column_hashes(_column(dataset, "--group", group)), ()
     keys = dataset.feature_hashes()
     _, inverse, repeats = np.unique(keys, return_inverse=True, return_counts=True)
     share = 1 - len(repeats) / max(1, len(keys))
@@ -107,19 +128,21 @@ def row_keys(dataset: TabularDataset, *, group: str | None = None) -> tuple[np.n
     return np.where(apart[inverse], single, keys), (note,)
 
 
-def _check_column(dataset: TabularDataset, option: str, name: str) -> None:
+def _column(dataset: Rows, option: str, name: str) -> pa.ChunkedArray:
+    if not isinstance(dataset, TabularDataset):
+        raise ConfigError(f"{option} names a column, and images have none")
     names = dataset.schema.arrow.names
     if name not in names:
         raise ConfigError(f"{option} names {name!r}, which is not a column; columns are: {listed(names)}")
     if name == dataset.label:
         raise ConfigError(f"{option} names the label column {name!r}; choose another column")
+    return dataset.column(name)
 
 
-def _by_time(dataset: TabularDataset, share: float, time: str, group: str | None) -> Split:
+def _by_time(dataset: Rows, share: float, time: str, group: str | None) -> Split:
     if group is not None:
         raise ConfigError("--group and --time cannot be combined; choose how rows are set aside")
-    _check_column(dataset, "--time", time)
-    column = dataset.column(time)
+    column = _column(dataset, "--time", time)
     if not is_number(column.type):
         raise ConfigError(f"--time names {time!r}, a column of type {column.type}; it must be a date, time or number")
     stamps = to_physical(column)

@@ -1,1 +1,1 @@
-"""Datasets as arrays and back: whole rows of exact Arrow types <-> normal scores and codes that a model can learn."""
+"""Datasets as arrays and back: rows of exact Arrow types <-> normal scores and codes; images <-> float pixels."""

@@ -5,7 +5,6 @@ May import errors, data (inside functions) and its own room; torch only inside `
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,9 +27,10 @@ from synthgen.shards.commits import (
     read_manifest,
 )
 from synthgen.shards.files import Files
+from synthgen.shards.image_reader import ImagePart, holds_images
 from synthgen.shards.manifest import MANIFEST_NAME, FileEntry, Manifest, Origin
 from synthgen.shards.parquet import without_footer
-from synthgen.shards.verify import verify
+from synthgen.shards.verify import not_as_published, read_listed, verify
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from synthgen.data.dataset import TabularDataset
 
-__all__ = ["Part", "Shards", "gc", "read_shards", "verify"]
+__all__ = ["ImagePart", "Part", "Shards", "gc", "read_shards", "verify"]
 
 _THRIFT_LIMIT = 64 << 20
 _ATTEMPTS = 5
@@ -103,13 +103,13 @@ class Shards:
     commit: int | None
 
     @property
-    def train(self) -> Part:
-        """The rows to train on: real, synthetic and repeated."""
+    def train(self) -> Part | ImagePart:
+        """The rows or images to train on: real, synthetic and repeated."""
         return self._part("train")
 
     @property
-    def test(self) -> Part:
-        """The real rows left out of train; without rows unless the run was published with ``--ship train``."""
+    def test(self) -> Part | ImagePart:
+        """The real rows or images left out of train; none unless the run was published with ``--ship train``."""
         return self._part("test")
 
     def to_arrow(self) -> pa.Table:
@@ -121,13 +121,14 @@ class Shards:
         return self.train.to_pandas()
 
     def to_torch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the train rows as features (N, F) and label codes (N,)."""
+        """Return the train rows as features (N, F), images as pixels (N, C, H, W), and label codes (N,)."""
         return self.train.to_torch()
 
-    def _part(self, name: str) -> Part:
-        entries = tuple(
-            entry for entry in self.manifest.files if entry.part == name and entry.path.endswith(".parquet")
-        )
+    def _part(self, name: str) -> Part | ImagePart:
+        listed = tuple(entry for entry in self.manifest.files if entry.path.startswith(f"{name}/"))
+        if holds_images(listed):
+            return ImagePart.of(self.folder, listed, self.manifest, name)
+        entries = tuple(entry for entry in listed if entry.part == name and entry.path.endswith(".parquet"))
         named = cast("Sequence[str]", self.manifest.config.get("categorical") or ())
         provenance = cast("str | None", self.manifest.config.get("provenance_column"))
         return Part(self.folder, entries, self.manifest.label, name, tuple(named), provenance)
@@ -190,11 +191,8 @@ def _commit_of(files: Files, run: Path) -> Commit | None:
 
 
 def _read_shard(folder: Path, entry: FileEntry) -> pa.Table:
-    path = folder / entry.path
+    data = read_listed(folder, entry)
     try:
-        data = Files().read(folder, entry.path, limit_bytes=entry.size_bytes)
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise ValueError("its sha256 is not the manifest's")
         opened = pq.ParquetFile(
             pa.BufferReader(data), thrift_string_size_limit=_THRIFT_LIMIT, thrift_container_size_limit=_THRIFT_LIMIT
         )
@@ -202,4 +200,4 @@ def _read_shard(folder: Path, entry: FileEntry) -> pa.Table:
             raise ValueError(f"{opened.metadata.num_rows} rows, the manifest says {entry.rows}")
         return without_footer(opened.read())
     except (ValueError, OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} is not as published ({error}); restore it from a copy, or publish again") from error
+        raise not_as_published(folder, entry, error) from error

@@ -5,6 +5,7 @@ May import errors and its own room. Reads only.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from synthgen.shards.commits import (
     read_manifest,
 )
 from synthgen.shards.files import Files
-from synthgen.shards.manifest import MANIFEST_NAME, RUN_ID, Manifest
+from synthgen.shards.manifest import MANIFEST_NAME, RUN_ID, FileEntry, Manifest
 
 ProblemKind = Literal["bad", "missing", "foreign", "pending"]
 
@@ -88,6 +89,22 @@ def check_files(files: Files, root: Path, manifest: Manifest, *, hashes: bool = 
     found.pop(MANIFEST_NAME, None)
     problems += [Problem(path, "foreign", "not listed in the manifest") for path in sorted(found)]
     return problems
+
+
+def read_listed(folder: Path, entry: FileEntry) -> bytes:
+    """Return a listed file's content; DataError where it is missing or is not, to the bit, what its entry says."""
+    try:
+        data = Files().read(folder, entry.path, limit_bytes=entry.size_bytes)
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise ValueError("its sha256 is not the manifest's")
+    except (ValueError, OSError) as error:
+        raise not_as_published(folder, entry, error) from error
+    return data
+
+
+def not_as_published(folder: Path, entry: FileEntry, error: object) -> DataError:
+    """Return the error that names a file which is not what was published."""
+    return DataError(f"{folder / entry.path} is not as published ({error}); restore it from a copy, or publish again")
 
 
 def _verify_destination(files: Files, out: Path) -> Report:

@@ -59,6 +59,7 @@ def command(*arguments: object) -> Done:
     finally:
         sys.argv = before
         signal.signal(signal.SIGTERM, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # what an interrupted main blocks
     return Done(code, out.getvalue(), err.getvalue())
 
 

@@ -180,7 +180,10 @@ def test_ctrl_c_says_that_nothing_was_published_and_exits_130(published, tmp_pat
         if "step" in line:
             break
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=120)
+    try:
+        out, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "same command resumes" in json.loads(out)["error"]["message"]
     assert not (tmp_path / "out" / "current").exists()
