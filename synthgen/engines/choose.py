@@ -47,12 +47,16 @@ class Score:
 
 @dataclass(frozen=True)
 class Choice:
-    """The engine and the share of the wanted rows to add, why, and the table behind it."""
+    """The engine and the share of the wanted rows to add, why, and the table behind it.
+
+    ``modest``: the share is one of the wanted rows as ``tuned.modest`` holds them.
+    """
 
     engine: str
     amount: float
     reason: str
     scores: tuple[Score, ...] = ()
+    modest: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Return the choice as JSON types."""
@@ -67,6 +71,7 @@ class Choice:
             float(str(data["amount"])),
             str(data["reason"]),
             tuple(Score(**score) for score in scores),  # type: ignore[arg-type]
+            bool(data["modest"]),
         )
 
 
@@ -110,7 +115,7 @@ def choose(
     positive = sorted(amount for amount in amounts if amount > 0)
     probe = min(positive, key=lambda amount: abs(amount - (PROBE if len(positive) > 1 else positive[-1])), default=0.0)
     splits = make_folds(train, wanted, seed=seed, budget=budget)
-    table = _Table(splits, report, total=len(usable) * len(splits) + (len(amounts) - 1) * len(splits))
+    table = Table(splits, report, total=len(usable) * len(splits) + (len(amounts) - 1) * len(splits))
     winner, scores = usable[0], left_out
     if len(usable) > 1 and positive:
         (winner, _), scores = _meet(table, [(name, probe) for name in usable], budget)
@@ -122,26 +127,6 @@ def choose(
     (_, amount), more = _meet(table, arms, budget)
     reason = next(score.reason for score in more if score.amount == amount)
     return Choice(winner, amount, reason, (*scores, *(s for s in more if len(usable) == 1 or s.amount != probe)))
-
-
-def tune_amount(
-    train: TabularDataset,
-    engine: str,
-    want: Mapping[Label, int],
-    *,
-    seed: int,
-    amounts: Sequence[float] = AMOUNTS,
-    budget: Budget = Budget(),  # noqa: B008
-    report: Report = _silent,
-) -> float:
-    """Return the share of ``want`` to add with ``engine`` that helps most on inner splits, 0 where nothing does.
-
-    For "auto" the engine is chosen on the same splits; ``choose`` returns both.
-    """
-    candidates = CANDIDATES if engine == "auto" else (engine,)
-    return choose(
-        train, want=want, candidates=candidates, amounts=amounts, seed=seed, budget=budget, report=report
-    ).amount
 
 
 def _check(candidates: Sequence[str], amounts: Sequence[float]) -> None:
@@ -175,7 +160,7 @@ def _usable(
     return usable or [LAST], tuple(left_out)
 
 
-class _Table:
+class Table:
     """Scores as they come in: arm -> split -> (2, 1 + resamples)."""
 
     def __init__(self, splits: Sequence[Fold], report: Report, *, total: int) -> None:
@@ -191,6 +176,11 @@ class _Table:
             self._done += 1
             self._report(min(1.0, self._done / self._total), f"trying {name} on inner split {split + 1}")
 
+    def means(self, arm: Arm) -> tuple[float, float]:
+        """Return mean AP and AUC on the splits that the arm ran on."""
+        ap, auc = np.mean([cell[:, 0] for cell in self.scores[arm].values()], axis=0)
+        return float(ap), float(auc)
+
     def gain(self, arm: Arm, over: Arm) -> tuple[float, float]:
         """Return the gain in (AP + AUC) / 2 on the splits that both ran on, and its standard error."""
         mine, base = self.scores[arm], self.scores[over]
@@ -200,7 +190,7 @@ class _Table:
         return float(gains[0]), float(spread)
 
 
-def _meet(table: _Table, arms: Sequence[Arm], budget: Budget) -> tuple[Arm, tuple[Score, ...]]:
+def _meet(table: Table, arms: Sequence[Arm], budget: Budget) -> tuple[Arm, tuple[Score, ...]]:
     """Run ``arms`` against the first of them; return the winner and a line on each."""
     default, alive, notes = arms[0], list(arms), dict[Arm, str]()
     alone = len({name for name, _ in arms}) == 1
@@ -237,7 +227,7 @@ def _network_bar(fold: Fold, info: EngineInfo, split: int, budget: Budget, *, al
 
 
 def _lines(
-    table: _Table, arms: Sequence[Arm], *, default: Arm, winner: Arm, notes: Mapping[Arm, str]
+    table: Table, arms: Sequence[Arm], *, default: Arm, winner: Arm, notes: Mapping[Arm, str]
 ) -> tuple[Score, ...]:
     means = {arm: np.mean([cell[:, 0] for cell in cells.values()], axis=0) for arm, cells in table.scores.items()}
     full = [arm for arm in arms if len(table.scores.get(arm, {})) == len(table.splits)]
