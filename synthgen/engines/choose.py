@@ -28,7 +28,7 @@ CANDIDATES = (
 AMOUNTS = (0.0, 0.1, 0.25, 0.5, 1.0)
 PROBE = 0.25
 LAST = "oversample"
-RACE = 2.0
+RACE = 1.0
 # standard errors to beat the default by: of many engines that are no better one would pass a single error by chance,
 # amounts of one engine rise and fall together
 MARGIN, MARGIN_OF_AMOUNTS = 2.0, 1.0

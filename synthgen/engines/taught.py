@@ -19,7 +19,7 @@ from synthgen.engines.quantile import ABSENT, NEAR, Draw, PoolEngine, nearest, u
 from synthgen.engines.teacher import beliefs
 from synthgen.seeding import derive
 
-POWER = 4.0
+POWER = 3.0
 AROUND = 10
 MAX_SEEDS = 2_000
 
@@ -27,8 +27,8 @@ MAX_SEEDS = 2_000
 class Taught(PoolEngine):
     """A real row of any class, drawn by how far a panel believes it is of the wanted one, moved as delta moves.
 
-    A row's chance is its belief t to the fourth power (``teacher.beliefs``), held to that of n rows which share evenly,
-    n being the class's size. With rows drawn as t^4 the odds of the class still rise with t, so that a learner is
+    A row's chance is its belief t to the third power (``teacher.beliefs``), held to that of n rows which share evenly,
+    n being the class's size. With rows drawn as t^3 the odds of the class still rise with t, so that a learner is
     taught the panel's ranking, and few rows are left near chance. Many of the seed rows are of other classes: those
     that could as well have been of this one. The move is
     z_seed + z_b - z_a, with a among the 10 rows nearest to the seed and b among the 5 nearest to a, of any class.
