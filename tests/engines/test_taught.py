@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 
 from synthgen.data.dataset import TabularDataset, from_table
-from synthgen.engines import load_engine, make_engine, make_raw, save_engine
+from synthgen.data.layout import TableLayout
+from synthgen.encode.base import EncodedTable
+from synthgen.engines import load_engine, make_engine, make_raw, save_engine, taught, teacher
 from synthgen.engines.contract import mixed_table
 from synthgen.engines.taught import POWER, Taught, _held, _moves, _others
 from synthgen.errors import EngineError
@@ -101,3 +103,31 @@ def test_a_broken_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "beliefs.npz").unlink()
     with pytest.raises(EngineError, match="not a complete saved engine"):
         load_engine(tmp_path)
+
+
+def test_a_seed_s_chance_is_held_to_the_class_s_even_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    most: list[float] = []
+    monkeypatch.setattr(taught, "_held", lambda weights, at_most: (most.append(at_most), _held(weights, at_most))[1])
+    fitted(hidden_positives(n_own=40)).sample("yes", 5, seed=0)
+    assert most == [1 / 40]
+
+
+def test_every_row_is_left_out_of_one_fit_in_three_and_judged_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recorder:
+        classes_ = np.array([0, 1])
+
+        def fit(self, x, y):  # type: ignore[no-untyped-def]
+            seen.append(set(x[:, 0].tolist()))
+            assert y.sum() in (6, 7)
+            return self
+
+        def predict_proba(self, x):  # type: ignore[no-untyped-def]
+            return np.full((len(x), 2), 0.5)
+
+    seen: list[set[float]] = []
+    monkeypatch.setattr(teacher, "_panel", lambda layout, n, trees, line, *, seed: ((Recorder(), line),))
+    rows = EncodedTable(np.arange(60, dtype=np.float32)[:, None] / 10, np.zeros((60, 0), dtype=np.int32))
+    layout = TableLayout(n_numeric=1, levels=())
+    judged = teacher.beliefs(rows, (np.arange(60) < 10).astype(int), layout, 2, seed=0)
+    assert judged.sum(axis=1) == pytest.approx(np.full(60, 1 / teacher.MEMBERS))
+    assert [sum(float(value) in known for known in seen) for value in rows.numeric[:, 0]] == [2] * 60
