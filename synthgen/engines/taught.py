@@ -14,7 +14,7 @@ import numpy as np
 from synthgen.data.dataset import TabularDataset
 from synthgen.encode.base import EncodedTable
 from synthgen.engines.base import FitContext, fitted, reading
-from synthgen.engines.pool import Pool
+from synthgen.engines.pool import MAX_REST, Pool
 from synthgen.engines.quantile import ABSENT, NEAR, Draw, PoolEngine, nearest, untied
 from synthgen.engines.teacher import beliefs
 from synthgen.seeding import derive
@@ -54,6 +54,10 @@ class Taught(PoolEngine):
         )
         context.report(1.0, "ready")
         return self
+
+    def _make_pool(self, train: TabularDataset, context: FitContext, seed: int) -> Pool:
+        """Level, so that two neighbours with the same number move a seed nowhere, off a spike at zero least of all."""
+        return Pool.of(train, context.wanted(train.counts()), seed=seed, rest=2 * MAX_REST, level=True)
 
     def _prepare(self, pool: Pool, own: np.ndarray) -> Draw:
         weights = fitted(self._beliefs, self)[:, pool.labels[own[0]]] ** POWER

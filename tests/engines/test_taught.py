@@ -131,3 +131,21 @@ def test_every_row_is_left_out_of_one_fit_in_three_and_judged_by_all(monkeypatch
     judged = teacher.beliefs(rows, (np.arange(60) < 10).astype(int), layout, 2, seed=0)
     assert judged.sum(axis=1) == pytest.approx(np.full(60, 1 / teacher.MEMBERS))
     assert [sum(float(value) in known for known in seen) for value in rows.numeric[:, 0]] == [2] * 60
+
+
+def test_equal_numbers_are_equal_scores_and_a_spike_stays_a_spike() -> None:
+    rng = np.random.default_rng(0)
+    label = ["no"] * 500 + ["yes"] * 40
+    gain = np.where(rng.random(540) < 0.9, 0.0, rng.lognormal(8, 1, 540))
+    x = rng.normal(size=540) + np.r_[np.zeros(500), np.full(40, 1.5)]
+    train = from_table(pa.table({"x": x, "gain": gain, "label": label}), label="label")
+    engine = fitted(train)
+    pool = engine._pool
+    assert pool is not None
+    scores = pool.encoded.numeric[:, 1]
+    assert len(np.unique(scores[gain == 0])) == 1
+    assert (scores != 0).all()
+    decoded = pool.codec.decode(pool.encoded, label="yes", seed=0)
+    assert np.array_equal(decoded.table.column("gain").to_numpy(), gain)
+    rows = engine.sample("yes", 500, seed=0).table.column("gain").to_numpy()
+    assert (rows == 0).mean() > 0.75
