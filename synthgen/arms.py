@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label
 from synthgen.engines.base import Engine
@@ -60,15 +62,17 @@ def repeated_labels(engines: Mapping[str, Engine], plan: BalancePlan) -> frozens
 
 
 def _keep(train: TabularDataset, seed: int) -> Drawer:  # noqa: ARG001  an arm's signature
-    return lambda draw: train  # noqa: ARG005
+    none = train.take(np.arange(0))
+    return lambda draw: none  # noqa: ARG005
 
 
 def _adding(plan: BalancePlan, recipe: Recipe, name: str, role: Role, small_class: SmallClass = "ladder") -> Arm:
     def prepare(train: TabularDataset, seed: int) -> Drawer:
         here = complete(plan.scaled(train.counts()), recipe, small_class=small_class)
         engines = fit_all(train, here, recipe, seed=seed)
+        none = train.take(np.arange(0))
         return Draws(
-            lambda draw: train.concat(*sample_all(engines, here, seed=seed, draw=draw)), repeated_labels(engines, here)
+            lambda draw: none.concat(*sample_all(engines, here, seed=seed, draw=draw)), repeated_labels(engines, here)
         )
 
     return Arm(name, prepare, role=role)

@@ -285,6 +285,10 @@ def main() -> NoReturn:
     except SynthgenError as error:
         _fail(str(error), error.exit_code, type(error).__name__)
     except KeyboardInterrupt:
+        if hasattr(signal, "pthread_sigmask"):
+            # an interrupt inside code that a C library runs (an import of torch's) leaves a mark at which Python ends
+            # by SIGINT instead of our exit code; and nothing may interrupt the end
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         _fail("interrupted; nothing was published. The same command resumes", _INTERRUPTED, "Interrupted")
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's

@@ -13,12 +13,10 @@ import numpy as np
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.physical import is_number
-from synthgen.data.split import split_holdout
 from synthgen.engines import engine_info
-from synthgen.pipeline import evidence_of, prepare, recipe_of
-from synthgen.planning import BalancePlan, Limits, make_plan
+from synthgen.pipeline import prepare
+from synthgen.planning import BalancePlan
 from synthgen.quality.cost import estimate_seconds
-from synthgen.rebalance import complete
 from synthgen.run import DRAWS, cores
 
 if TYPE_CHECKING:
@@ -65,17 +63,11 @@ class Forecast:
 def forecast(source: Source, config: BalanceConfig) -> Forecast:
     """Return what ``balance`` would do with ``source``. Raises what it would raise before training."""
     job = prepare(source, config)
-    check, ship, share = evidence_of(job)
-    dataset, notes = job.dataset, list[str]()
-    train, held = dataset, job.holdout
-    if share:
-        split = split_holdout(dataset, share=share, seed=config.seed, group=config.group, time=config.time)
+    check, ship, split, plan = job.outline.check, job.outline.ship, job.outline.split, job.outline.plan
+    dataset, train, held = job.dataset, job.dataset, job.holdout
+    if len(split.holdout):
         train, held = dataset.take(split.train), dataset.take(split.holdout)
-        notes += split.notes
     shipped = dataset if ship == "all" else train
-    recipe = recipe_of(config)
-    plan = make_plan(shipped.counts(), config.strategy, limits=Limits(config.max_ratio))
-    plan = complete(plan, recipe, small_class=config.small_class)
     fit = fit_seconds(plan, shipped, config)
     jobs = config.jobs or cores()
     judged = {"cv": train, "holdout": held, "none": None}[check]
@@ -99,7 +91,7 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
         _START_SECONDS + fit,
         check_seconds,
         _memory_bytes(dataset, plan, jobs),
-        (*plan.notes, *notes),
+        (*plan.notes, *split.notes),
     )
 
 
@@ -126,7 +118,7 @@ def _width(dataset: TabularDataset) -> int:
     """About how wide an encoded row is: 1 a number, a category's levels up to 50."""
     width = 0
     for column in dataset.schema.features:
-        values = dataset.table.column(column.name)
+        values = dataset.column(column.name)
         if column.kind in ("categorical", "boolean") or not is_number(column.type):
             width += min(50, len(values.slice(0, 10_000).unique()))
         else:

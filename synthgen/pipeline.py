@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from synthgen.config import BalanceConfig, make_config
 from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.read import load
 from synthgen.data.schema import Label
-from synthgen.data.split import split_holdout
+from synthgen.data.split import Split, split_holdout
 from synthgen.engines import load_engine, save_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.errors import ConfigError
@@ -53,10 +53,6 @@ from synthgen.shards.preflight import preflight
 from synthgen.shards.stage import Stage, stage
 
 if TYPE_CHECKING:
-    pass
-
-
-if TYPE_CHECKING:
     from synthgen.data.read import Source
 
 CV_BELOW = 1_000
@@ -72,6 +68,16 @@ def _unheard(share: float, message: str) -> None:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """What a run comes to before anything is trained: the check, the rows shipped, the split, and the plan."""
+
+    check: CheckKind
+    ship: Ship
+    split: Split
+    plan: BalancePlan
+
+
+@dataclass(frozen=True)
 class Job:
     """A dataset in memory with its validated configuration and the key that both give; nothing written yet."""
 
@@ -80,6 +86,11 @@ class Job:
     config: BalanceConfig
     source: Path | None
     key: str
+
+    @cached_property
+    def outline(self) -> Outline:
+        """What the run comes to; worked out once. Raises ConfigError and DataError for options that do not fit."""
+        return _outline(self)
 
     @property
     def name(self) -> str:
@@ -108,21 +119,18 @@ def prepare(source: Source, config: BalanceConfig) -> Job:
 
 
 def start(job: Job, folder: Path) -> Run:
-    """Write run.json and the split to ``folder`` and return the run; a folder of the same run key is continued."""
+    """Write run.json and the split to ``folder`` and return the run; a folder of the same run key is continued.
+
+    Raises ConfigError where the folder holds another run.
+    """
     if (folder / "run.json").is_file():
         run = Run.open(folder)
-        if run.record.run_key == job.key:
-            return Run(folder, run.record, dataset=job.dataset)
+        if run.record.run_key != job.key:
+            raise ConfigError(f"{folder} holds another run, {run.record.run_id}; choose another folder")
+        return Run(folder, run.record, dataset=job.dataset)
     folder.mkdir(parents=True, exist_ok=True)
-    check, ship, share = evidence_of(job)
-    notes: tuple[str, ...] = ()
-    rows, aside = np.arange(len(job.dataset)), np.empty(0, dtype=np.int64)
-    if share:
-        split = split_holdout(
-            job.dataset, share=share, seed=job.config.seed, group=job.config.group, time=job.config.time
-        )
-        rows, aside, notes = split.train, split.holdout, split.notes
-    np.savez(folder / "split.npz", train=rows, holdout=aside)
+    outline = job.outline
+    np.savez(folder / "split.npz", train=outline.split.train, holdout=outline.split.holdout)
     record = RunRecord(
         run_id=run_id_of(job.key),
         run_key=job.key,
@@ -132,9 +140,9 @@ def start(job: Job, folder: Path) -> Run:
         fingerprint=job.dataset.fingerprint(),
         holdout_fingerprint=job.holdout.fingerprint() if job.holdout else None,
         label=job.dataset.label,
-        check=check,
-        ship=ship,
-        notes=notes,
+        check=outline.check,
+        ship=outline.ship,
+        notes=outline.split.notes,
         versions=versions(),
     )
     run = Run(folder, record, dataset=job.dataset)
@@ -150,18 +158,24 @@ def rehearse(job: Job) -> None:
         load_estimator(config.estimator)
     if config.provenance_column in job.dataset.table.schema.names:
         raise ConfigError(f"--provenance-column {config.provenance_column!r} is a column of the data; choose another")
-    _, ship, share = evidence_of(job)
-    rows = job.dataset
+    job.outline  # noqa: B018  worked out now, for its errors
+
+
+def _outline(job: Job) -> Outline:
+    config, rows = job.config, job.dataset
+    check, ship, share = _evidence(job)
+    split = Split(np.arange(len(rows)), np.empty(0, dtype=np.int64))
     if share or config.group or config.time:
-        where = split_holdout(
+        found = split_holdout(
             rows, share=share or HOLDOUT_SHARE, seed=config.seed, group=config.group, time=config.time
         )
-        rows = rows.take(where.train) if ship == "train" else rows
-    made = make_plan(rows.counts(), config.strategy, limits=Limits(config.max_ratio))
-    complete(made, recipe_of(config), small_class=config.small_class)
+        split = found if share else split
+    codes = rows.label_codes if ship == "all" else rows.label_codes[split.train]
+    counts = np.bincount(codes, minlength=len(rows.classes)).tolist()
+    return Outline(check, ship, split, _planned(dict(zip(rows.classes, counts, strict=True)), config))
 
 
-def evidence_of(job: Job) -> tuple[CheckKind, Ship, float]:
+def _evidence(job: Job) -> tuple[CheckKind, Ship, float]:
     """Which check, which rows are shipped, and the share to set aside; the defaults of the command line's help."""
     config = job.config
     if config.holdout == 0:
@@ -179,11 +193,14 @@ def evidence_of(job: Job) -> tuple[CheckKind, Ship, float]:
 
 def plan(run: Run) -> BalancePlan:
     """Decide how many rows each class gets and by which trainings; written to plan.json."""
-    config = run.config
-    made = make_plan(run.shipped.counts(), config.strategy, limits=Limits(config.max_ratio))
-    made = complete(made, recipe_of(config), small_class=config.small_class)
+    made = _planned(run.shipped.counts(), run.config)
     run.write("plan.json", made.to_json())
     return made
+
+
+def _planned(counts: Mapping[Label, int], config: BalanceConfig) -> BalancePlan:
+    made = make_plan(counts, config.strategy, limits=Limits(config.max_ratio))
+    return complete(made, recipe_of(config), small_class=config.small_class)
 
 
 def recipe_of(config: BalanceConfig) -> Recipe:

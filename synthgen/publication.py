@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-import pyarrow as pa
-
 from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine
@@ -153,12 +151,15 @@ def _counts(run: Run, engines: Mapping[Label, Engine]) -> dict[str, ClassCounts]
 
 
 def _write_parts(run: Run, engines: Mapping[Label, Engine], folder: Path) -> list[FileEntry]:
-    whole = run.dataset.table
+    whole = run.dataset.base
 
-    def write(table: pa.Table, part: str, prefix: Literal["real", "synthetic", "repeated", "part"]) -> list[FileEntry]:
+    def write(
+        rows: TabularDataset, part: str, prefix: Literal["real", "synthetic", "repeated", "part"]
+    ) -> list[FileEntry]:
         return write_shards(
-            table,
+            rows.base,
             folder / part,
+            rows=rows.rows,
             prefix=prefix,
             seed=run.config.seed,
             run_id=run.record.run_id,
@@ -167,14 +168,14 @@ def _write_parts(run: Run, engines: Mapping[Label, Engine], folder: Path) -> lis
             provenance_column=run.config.provenance_column,
         )
 
-    entries = write(run.shipped.table, "train", "real")
+    entries = write(run.shipped, "train", "real")
     added = _added(run, engines)
     for origin in ("synthetic", "repeated"):
-        tables = [rows.table for label, rows in added.items() if engines[label].info.origin == origin and len(rows)]
-        if tables:
-            entries += write(pa.concat_tables(tables), "train", origin)
+        new = [rows for label, rows in added.items() if engines[label].info.origin == origin and len(rows)]
+        if new:
+            entries += write(new[0].concat(*new[1:]), "train", origin)
     if run.record.ship == "train" and run.holdout is not None:
-        entries += write(run.holdout.table, "test", "part")
+        entries += write(run.holdout, "test", "part")
     return entries
 
 

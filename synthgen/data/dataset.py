@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 
+WHOLE = 200_000
 _LABEL_TYPES = (
     types.is_string,
     types.is_large_string,
@@ -39,11 +40,30 @@ _LABEL_TYPES = (
 
 @dataclass(frozen=True, eq=False)
 class TabularDataset:
-    """A table with a label column. ``classes`` are its label values, sorted; they stay fixed under ``take``."""
+    """A table with a label column. ``classes`` are its label values, sorted; they stay fixed under ``take``.
 
-    table: pa.Table
+    ``take`` copies no rows: it notes which ``rows`` of ``base`` these are (all of them for None, in order), and the
+    table is made when it is asked for. ``column`` makes a large one's column alone.
+    """
+
+    base: pa.Table
     schema: TableSchema
     classes: tuple[Label, ...]
+    rows: np.ndarray | None = None
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The rows as an Arrow table of the input's schema."""
+        return self.base if self.rows is None else self.base.take(pa.array(self.rows, pa.int64()))
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return one column."""
+        if self.rows is None or len(self) <= WHOLE or "table" in self.__dict__:
+            return self.table.column(name)
+        return self.base.column(name).take(pa.array(self.rows, pa.int64()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return TabularDataset, (self.table, self.schema, self.classes)
 
     @property
     def label(self) -> str:
@@ -51,12 +71,12 @@ class TabularDataset:
         return self.schema.label
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return int(self.base.num_rows if self.rows is None else len(self.rows))
 
     @cached_property
     def label_codes(self) -> np.ndarray:
         """(N,) int32: each row's index into ``classes``."""
-        values = _plain(self.table.column(self.label))
+        values = _plain(self.column(self.label))
         codes = flat(pc.index_in(values, value_set=pa.array(list(self.classes), type=values.type)))
         if codes.null_count:
             raise DataError(f"label column {self.label!r} has {codes.null_count} rows of none of the known classes")
@@ -69,10 +89,13 @@ class TabularDataset:
     def take(self, rows: np.ndarray) -> TabularDataset:
         """Return the rows at the integer positions from 0 on (or where the bool mask is true), in that order."""
         rows = np.asarray(rows)
-        picked = (
-            self.table.filter(pa.array(rows)) if rows.dtype == bool else self.table.take(pa.array(rows, pa.int64()))
-        )
-        return TabularDataset(picked, self.schema, self.classes)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        if "table" in self.__dict__:
+            taken = TabularDataset(self.table, self.schema, self.classes, rows)
+        else:
+            taken = TabularDataset(self.base, self.schema, self.classes, rows if self.rows is None else self.rows[rows])
+        taken.__dict__["label_codes"] = self.label_codes[rows]
+        return taken
 
     def of_class(self, label: Label) -> TabularDataset:
         """Return the rows of one class. Raises ConfigError for a label that is none."""
@@ -94,13 +117,18 @@ class TabularDataset:
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of schema and content; the same in whatever files and chunks the rows came."""
         digest = hashlib.sha256(json.dumps(self.schema.to_json(), sort_keys=True).encode())
-        digest.update(row_hashes(self.table).tobytes())
+        digest.update(self._hashes(self.schema.arrow.names).tobytes())
         return digest.hexdigest()
 
     def feature_hashes(self) -> np.ndarray:
         """Return (N,) uint64 content hashes of the rows' features: ids and the label left out."""
         names = [column.name for column in self.schema.features]
-        return row_hashes(self.table.select(names))
+        return self._hashes(names)
+
+    def _hashes(self, names: Sequence[str]) -> np.ndarray:
+        if self.rows is None or len(self) <= WHOLE:
+            return row_hashes(self.table.select(names))
+        return np.asarray(row_hashes(self.base.select(names))[self.rows])
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as an Arrow table of the input's schema."""

@@ -84,7 +84,7 @@ def row_keys(dataset: TabularDataset, *, group: str | None = None) -> tuple[np.n
     """Return (N,) uint64 keys of what must stay together, with notes for the verdict."""
     if group is not None:
         _check_column(dataset, "--group", group)
-        return column_hashes(dataset.table.column(group)), ()
+        return column_hashes(dataset.column(group)), ()
     keys = dataset.feature_hashes()
     _, inverse, repeats = np.unique(keys, return_inverse=True, return_counts=True)
     share = 1 - len(repeats) / max(1, len(keys))
@@ -108,7 +108,7 @@ def row_keys(dataset: TabularDataset, *, group: str | None = None) -> tuple[np.n
 
 
 def _check_column(dataset: TabularDataset, option: str, name: str) -> None:
-    names = dataset.table.schema.names
+    names = dataset.schema.arrow.names
     if name not in names:
         raise ConfigError(f"{option} names {name!r}, which is not a column; columns are: {listed(names)}")
     if name == dataset.label:
@@ -119,7 +119,7 @@ def _by_time(dataset: TabularDataset, share: float, time: str, group: str | None
     if group is not None:
         raise ConfigError("--group and --time cannot be combined; choose how rows are set aside")
     _check_column(dataset, "--time", time)
-    column = dataset.table.column(time)
+    column = dataset.column(time)
     if not is_number(column.type):
         raise ConfigError(f"--time names {time!r}, a column of type {column.type}; it must be a date, time or number")
     stamps = to_physical(column)

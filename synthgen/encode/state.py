@@ -42,7 +42,7 @@ class LabelColumn:
     @classmethod
     def fit(cls, dataset: TabularDataset) -> Self:
         """Return the label column of a dataset, classes without rows included."""
-        array = flat(dataset.table.column(dataset.label))
+        array = flat(dataset.column(dataset.label))
         kind = array.type
         if not types.is_dictionary(kind):
             return cls(dataset.classes, Levels(kind, pa.array(list(dataset.classes), type=kind)))

@@ -57,7 +57,7 @@ class TabularCodec:
         fixed: dict[str, FixedColumn] = {}
         ids: dict[str, IdColumn] = {}
         for column in dataset.schema.columns:
-            values = dataset.table.column(column.name)
+            values = dataset.column(column.name)
             if column.kind == "constant":
                 fixed[column.name] = fit_fixed(values)
             elif column.kind == "id":
@@ -84,7 +84,7 @@ class TabularCodec:
         score_at, code_at = 0, 0
         for name, feature in fitted.features.items():
             rng = _Middle(np.random.PCG64(0)) if seed is None else numpy_rng(seed, "encode", name)
-            cells = feature.encode(dataset.table.column(name), rng)
+            cells = feature.encode(dataset.column(name), rng)
             if cells.score is not None:
                 numeric[:, score_at] = cells.score
                 score_at += 1

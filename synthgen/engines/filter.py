@@ -218,4 +218,4 @@ def seen_rows(train: TabularDataset) -> np.ndarray:
 def _tells(train: TabularDataset, name: str, kind: str) -> bool:
     if kind not in ("continuous", "integer", "datetime", "timedelta"):
         return False
-    return int(pc.count_distinct(train.table.column(name)).as_py()) > MAX_VALUES
+    return int(pc.count_distinct(train.column(name)).as_py()) > MAX_VALUES

@@ -5,6 +5,7 @@ May import data, encode and its own room; scikit-learn only inside functions.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Self
@@ -30,7 +31,7 @@ ABSENT = 0.0  # the score of a missing number; a present one's is a random quant
 Draw = Callable[[int, np.random.Generator], EncodedTable]
 
 
-class PoolEngine:
+class PoolEngine(ABC):
     """Base of the engines that draw encoded rows from a Pool: fit, sample, save and load once for all of them."""
 
     name: ClassVar[str]
@@ -83,8 +84,9 @@ class PoolEngine:
     def _make_pool(self, train: TabularDataset, context: FitContext, seed: int) -> Pool:
         return Pool.of(train, context.wanted(train.counts()), seed=seed, rest=2 * MAX_REST)
 
+    @abstractmethod
     def _prepare(self, pool: Pool, own: np.ndarray) -> Draw:
-        raise NotImplementedError
+        """Return what draws encoded rows like those at positions ``own`` of the pool."""
 
 
 def rest_of(pool: Pool, own: np.ndarray) -> np.ndarray:

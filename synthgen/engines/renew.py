@@ -30,9 +30,9 @@ class FreshIds:
         if not columns:
             return None
         names = tuple(column.name for column in columns)
-        arrow = pa.schema([train.table.schema.field(name) for name in (*names, train.label)])
+        arrow = pa.schema([train.schema.arrow.field(name) for name in (*names, train.label)])
         schema = TableSchema(arrow, train.label, columns)
-        bare = train.table.select(arrow.names).replace_schema_metadata(None)
+        bare = pa.table([train.column(name) for name in arrow.names], schema=arrow)
         return cls(TabularCodec().fit(TabularDataset(bare, schema, train.classes)), names)
 
     def renew(self, rows: TabularDataset, label: Label, *, seed: int) -> TabularDataset:

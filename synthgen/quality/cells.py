@@ -31,33 +31,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train: ``prepare(train, seed)`` returns a drawer, and a drawer returns draw number i of the training
-    rows, ``train``'s own first, unchanged and in order.
+    """One way to train: ``prepare(train, seed)`` returns a drawer, and a drawer returns draw number i of the rows to
+    add to ``train``; none for an arm that adds nothing.
 
     A drawer may have a member ``repeated``: the labels whose added rows are real ones again, which are no copies.
-    ``weighted`` arms get class weights. ``repeats`` says that the added rows are meant to be copies. ``fixed`` says
-    that the added rows were made beforehand and cannot be made again inside a fold.
+    ``weighted`` arms get class weights. ``fixed`` says that the added rows were made beforehand and
+    cannot be made again inside a fold.
     """
 
     name: str
     prepare: Prepare
     weighted: bool = False
     role: Role = "free"
-    repeats: bool = False
     fixed: bool = False
 
 
 def fixed_arm(synthetic: TabularDataset, *, name: str = "synthetic") -> Arm:
     """Return the candidate of rows that any tool made: draw 0 adds them all, the others a bootstrap of them."""
 
-    def prepare(train: TabularDataset, seed: int) -> Drawer:
+    def prepare(train: TabularDataset, seed: int) -> Drawer:  # noqa: ARG001  an arm's signature
         def draw(number: int) -> TabularDataset:
             if number == 0:
-                return train.concat(synthetic)
+                return synthetic
             rng = np.random.default_rng(derive(seed, "rows", number))
             codes = synthetic.label_codes
             rows = [rng.choice(np.flatnonzero(codes == k), np.count_nonzero(codes == k)) for k in np.unique(codes)]
-            return train.concat(synthetic.take(np.sort(np.concatenate(rows)))) if rows else train
+            return synthetic.take(np.sort(np.concatenate(rows))) if rows else synthetic
 
         return draw
 
@@ -118,24 +117,18 @@ def run_task(task: Task, tables: Tables) -> Outcome:
         try:
             with one_thread():
                 drawer = drawer or task.arm.prepare(train, derive(task.seed, "prepare", task.arm.name))
-                rows = drawer(number)
+                new = drawer(number)
         except (DataError, EngineError) as error:
             return Outcome(task.arm.name, failed=str(error))
-        _check_drawn(rows, train, task.arm.name)
+        if new.classes != train.classes:
+            raise EngineError(f"arm {task.arm.name!r} drew rows of other classes than the training rows have")
         seed = derive(task.seed, "learners", number)
-        proba.append(predict(rows, judged, n_real=len(train), panel=task.panel, weighted=task.arm.weighted, seed=seed))
-        added += np.bincount(rows.label_codes[len(train) :], minlength=len(added))
+        proba.append(predict(train, new, judged, panel=task.panel, weighted=task.arm.weighted, seed=seed))
+        added += np.bincount(new.label_codes, minlength=len(added))
         if task.copies:
             repeated = [train.classes.index(label) for label in getattr(drawer, "repeated", ())]
-            own = np.flatnonzero(~np.isin(rows.label_codes[len(train) :], repeated))
-            copies += count_copies(rows.take(len(train) + own), train, holdout=aside)
+            copies += count_copies(new.take(~np.isin(new.label_codes, repeated)), train, holdout=aside)
     return Outcome(task.arm.name, tuple(proba), added, copies)
-
-
-def _check_drawn(rows: TabularDataset, train: TabularDataset, name: str) -> None:
-    n = len(train)
-    if len(rows) < n or rows.classes != train.classes or not np.array_equal(rows.label_codes[:n], train.label_codes):
-        raise EngineError(f"arm {name!r} did not keep the {n} training rows first, unchanged and in order")
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ def _bootstrap(
     gate, train, where = setting.gate, setting.train, np.concatenate([each.rows for each in inside])
     keys: list[np.ndarray | None] = [None, None]
     if setting.group is not None:
-        keys = [column_hashes(table.column(setting.group)) for table in (asked.table, train.table.take(where))]
+        keys = [column_hashes(rows.column(setting.group)) for rows in (asked, train.take(where))]
     return partial(
         _draw_weights,
         (asked.label_codes, rows.weights, keys[0]),
@@ -240,7 +240,7 @@ def _folds(setting: Setting, problem: Problem, n_folds: int, seed: int) -> list[
     apart = ~np.isin(train.label_codes, problem.classes)
     barred = apart
     if setting.group is not None and apart.any():
-        groups = column_hashes(train.table.column(setting.group))
+        groups = column_hashes(train.column(setting.group))
         barred = np.isin(groups, groups[apart])
     folds = []
     for fold in deal(train, n_folds=n_folds, seed=seed, group=setting.group):
@@ -280,7 +280,7 @@ def _task(setting: Setting, arm: Arm, draws: tuple[int, ...], fit: np.ndarray | 
         draws,
         setting.panel,
         drawn=setting.drawn if whole and arm.role == "candidate" else None,
-        copies=arm.role == "candidate" and not arm.repeats and (whole or setting.holdout is None),
+        copies=arm.role == "candidate" and (whole or setting.holdout is None),
     )
 
 

@@ -145,11 +145,13 @@ def _control(setting: Setting, found: Found, best: np.ndarray) -> Control | None
 
 
 def _copies(setting: Setting, found: Found, rebalanced: Sequence[int]) -> Copies | None:
-    if setting.arms.candidate.repeats:
-        return None
     count = sum((outcome.copies for outcome in found.outcomes[setting.arms.candidate.name]), start=CopyCount())
-    real = setting.train if setting.holdout is None else setting.train.concat(setting.holdout)
-    natural = natural_share(real, rebalanced, alpha=setting.gate.alpha)
+    if count.n_rows == 0:
+        return None
+    real = [rows for rows in (setting.train, setting.holdout) if rows is not None]
+    hashes = np.concatenate([rows.feature_hashes() for rows in real])
+    codes = np.concatenate([rows.label_codes for rows in real])
+    natural = natural_share(hashes, np.isin(codes, list(rebalanced)), alpha=setting.gate.alpha)
     return weigh(count, natural, alpha=setting.gate.alpha, leaks=setting.holdout is not None)
 
 

@@ -22,6 +22,7 @@ Learner = Literal["logistic", "forest", "boosted"]
 PANEL: tuple[Learner, ...] = ("logistic", "forest", "boosted")
 OWN = "own"
 TREES = 40
+MOST_ENCODED = 200_000
 
 
 class Classifier(Protocol):
@@ -97,27 +98,28 @@ def thinned(codes: np.ndarray, cap: int, rng: np.random.Generator) -> tuple[np.n
 
 
 def predict(
-    drawn: TabularDataset,
+    real: TabularDataset,
+    added: TabularDataset,
     judged: TabularDataset,
     *,
-    n_real: int,
     panel: Panel,
     weighted: bool,
     seed: int,
 ) -> dict[str, np.ndarray]:
     """Return each learner's probabilities (N, K) for the ``judged`` rows, columns as ``classes``.
 
-    Fitted on ``drawn``, whose first ``n_real`` rows are the real ones; they alone shape the encoding. ``weighted``
+    Fitted on the ``real`` rows followed by the ``added`` ones; the real ones alone shape the encoding. ``weighted``
     balances the classes by weights. The same seed gives the same numbers whatever runs beside.
     """
-    codes = drawn.label_codes
+    codes = np.concatenate([real.label_codes, added.label_codes])
     rows, weights = thinned(codes, panel.max_rows, np.random.default_rng(derive(seed, "thin")))
-    n_classes = len(drawn.classes)
+    n_classes = len(real.classes)
     if len(np.unique(codes)) < 2:
         only = np.eye(n_classes)[codes[:1].repeat(len(judged))]
         return dict.fromkeys(panel.names, only)
-    features = fit_features(drawn.take(np.arange(n_real)))
-    fit_rows = drawn if len(rows) == len(drawn) else drawn.take(rows)
+    own, new = rows[rows < len(real)], rows[rows >= len(real)] - len(real)
+    features = fit_features(real if len(real) <= MOST_ENCODED else real.take(_spread(len(real), MOST_ENCODED)))
+    fit_rows = (real if len(own) == len(real) else real.take(own)).concat(added.take(new))
     y = codes[rows]
     if weighted:
         totals = np.bincount(y, weights=weights, minlength=n_classes)
@@ -132,6 +134,11 @@ def predict(
         if panel.estimator is not None:
             out[OWN] = _own(panel.estimator, fit_rows, judged, sample_weight)
     return out
+
+
+def _spread(n: int, kept: int) -> np.ndarray:
+    """Return ``kept`` of ``n`` row positions, evenly spaced."""
+    return np.linspace(0, n - 1, kept).astype(np.int64)
 
 
 def _fit_predict(

@@ -47,7 +47,7 @@ class _Number:
     missing: bool
 
     def of(self, dataset: TabularDataset) -> np.ndarray:
-        numbers = to_physical(dataset.table.column(self.name))
+        numbers = to_physical(dataset.column(self.name))
         z = np.clip((numbers.values.astype(np.float64) - self.centre) / self.scale, -FAR, FAR)
         return np.where(numbers.valid, z, np.nan)
 
@@ -63,7 +63,7 @@ class _Levels:
 
     def of(self, dataset: TabularDataset) -> np.ndarray:
         """Codes (N,): a level by how common it is, then the rest together, then missing."""
-        column = _plain(dataset.table.column(self.name))
+        column = _plain(dataset.column(self.name))
         codes = pc.fill_null(pc.index_in(column, value_set=self.values), len(self.values))
         missing = np.asarray(flat(column.is_null()).to_numpy(zero_copy_only=False))
         return np.where(missing, len(self.values) + 1, np.asarray(flat(codes).to_numpy(zero_copy_only=False)))
@@ -112,7 +112,7 @@ def fit_features(real: TabularDataset) -> Features:
 
 
 def _number(real: TabularDataset, name: str) -> _Number:
-    numbers = to_physical(real.table.column(name))
+    numbers = to_physical(real.column(name))
     known = numbers.values[numbers.valid].astype(np.float64)
     missing = not bool(numbers.valid.all())
     if not len(known):
@@ -125,7 +125,7 @@ def _number(real: TabularDataset, name: str) -> _Number:
 
 
 def _levels(real: TabularDataset, name: str, cap: int) -> _Levels:
-    column = _plain(real.table.column(name)).drop_null()
+    column = _plain(real.column(name)).drop_null()
     counted = column.value_counts()
     values, counts = counted.field("values"), counted.field("counts").to_numpy(zero_copy_only=False)
     by_name = pc.sort_indices(values).to_numpy()

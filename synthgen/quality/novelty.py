@@ -5,7 +5,7 @@ May import data and quality.stats. Ids and the label are ignored: a copy under a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,16 +58,17 @@ def count_copies(synthetic: TabularDataset, train: TabularDataset, *, holdout: n
     return CopyCount(len(rows), int(copied.sum()), leaked)
 
 
-def natural_share(real: TabularDataset, codes: Collection[int], *, alpha: float) -> Estimate:
-    """Return how often a real row of the classes ``codes`` has a twin among the real rows.
+def natural_share(hashes: np.ndarray, own: np.ndarray, *, alpha: float) -> Estimate:
+    """Return how often a real row of the classes in question has a twin among all real rows.
+
+    ``hashes`` (N,) are the real rows' ``feature_hashes``; ``own`` (N,) is true for rows of those classes.
 
     Counted within all real rows, because a split keeps equal rows on one side. Where those classes show no twin at all
     the share over all classes is returned: it is known from more rows.
     """
-    _, inverse, repeats = np.unique(real.feature_hashes(), return_inverse=True, return_counts=True)
+    _, inverse, repeats = np.unique(hashes, return_inverse=True, return_counts=True)
     twin = repeats[inverse] > 1
-    own = np.isin(real.label_codes, list(codes))
-    chosen = own if twin[own].any() else np.ones(len(real), dtype=bool)
+    chosen = own if twin[own].any() else np.ones(len(own), dtype=bool)
     return wilson(int(twin[chosen].sum()), int(chosen.sum()), alpha=alpha)
 
 
@@ -78,13 +79,3 @@ def weigh(count: CopyCount, natural: Estimate, *, alpha: float, leaks: bool) -> 
     share = wilson(count.copied, count.n_rows, alpha=alpha)
     leaked = wilson(count.leaked, count.n_rows, alpha=alpha) if leaks else UNKNOWN
     return Copies(count.n_rows, share, natural, excess(share, natural), leaked)
-
-
-def exact_copies(
-    synthetic: TabularDataset, train: TabularDataset, *, holdout: TabularDataset | None = None, alpha: float = 0.05
-) -> Copies:
-    """Return how many ``synthetic`` rows equal a row of ``train``, beside the real rows' own share of twins."""
-    real = train if holdout is None else train.concat(holdout)
-    natural = natural_share(real, np.unique(synthetic.label_codes).tolist(), alpha=alpha)
-    count = count_copies(synthetic, train, holdout=None if holdout is None else holdout.feature_hashes())
-    return weigh(count, natural, alpha=alpha, leaks=holdout is not None)

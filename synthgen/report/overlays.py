@@ -60,7 +60,7 @@ class Overlay:
 def overlay(real: TabularDataset, added: TabularDataset, columns: Sequence[Column]) -> tuple[Overlay, ...]:
     """Return the ``columns`` of real rows of a class beside added ones; at most 50,000 evenly spaced rows of each."""
     real, added = _thinned(real), _thinned(added)
-    return tuple(_overlay(real.table.column(c.name), added.table.column(c.name), c) for c in columns)
+    return tuple(_overlay(real.column(c.name), added.column(c.name), c) for c in columns)
 
 
 def _thinned(dataset: TabularDataset) -> TabularDataset:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -40,6 +41,7 @@ def write_shards(
     table: pa.Table,
     folder: Path,
     *,
+    rows: np.ndarray | None = None,
     prefix: Prefix,
     seed: int,
     run_id: str,
@@ -50,7 +52,9 @@ def write_shards(
     provenance_column: str | None = None,
     files: Files | None = None,
 ) -> list[FileEntry]:
-    """Write the rows in seeded random order to ``folder/<prefix>-00000-of-0000N.parquet``; return the files' entries.
+    """Write rows in seeded random order to ``folder/<prefix>-00000-of-0000N.parquet``; return the files' entries.
+
+    ``rows`` are positions (N,) in ``table``; all of them by default.
 
     The number of files follows from the number of rows alone, as even as can be; no rows, no file. Each file has the
     table's schema with its metadata, every dictionary column its full dictionary: that of ``like`` where given, so
@@ -63,8 +67,9 @@ def write_shards(
     table = _with_dictionaries(without_footer(table), like if like is not None else table)
     if provenance_column is not None:
         table = _with_provenance(table, provenance_column, origin)
-    order = numpy_rng(seed, "shards", prefix).permutation(table.num_rows)
-    cuts = _cuts(table.num_rows, rows_per_file)
+    order = numpy_rng(seed, "shards", prefix).permutation(table.num_rows if rows is None else len(rows))
+    order = order if rows is None else rows[order]
+    cuts = _cuts(len(order), rows_per_file)
     entries = []
     with write_errors(folder):
         _clear(files, folder, prefix)

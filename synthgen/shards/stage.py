@@ -39,9 +39,9 @@ def heartbeat_path(out: Path, run_id: str) -> Path:
 class Stage:
     """A run's own folder, held by one process: ``with stage(out, run_id=...) as work:``; see ``stage``."""
 
-    def __init__(self, out: Path, run_id: str, files: Files, *, parent: int, lock: int | None) -> None:
+    def __init__(self, out: Path, run_id: str, files: Files, *, parent: int, lock: int) -> None:
         self.out, self.run_id, self.files, self.parent = out, run_id, files, parent
-        self._lock = lock
+        self._lock: int | None = lock
         self._beaten = float("-inf")
 
     @property
@@ -115,19 +115,6 @@ def stage(out: Path, *, run_id: str, files: Files | None = None) -> Stage:
             os.close(handle)
             raise
     return held
-
-
-def borrow(out: Path, *, run_id: str, parent: int | None = None, files: Files | None = None) -> Stage:
-    """Return the stage of a run whose lock someone else holds for us: a caller further up, or the flow of a task.
-
-    ``parent`` is that holder's (default: the highest commit right now). Releasing a borrowed stage does nothing.
-    """
-    out, files = Path(os.path.realpath(out)), files or Files()
-    with destination_errors(out):
-        if not lock_path(out, run_id).exists():
-            raise PublishError(f"nobody holds the run {run_id} of {out}; take it with stage()")
-        newest = (commit_numbers(files, out) or [0])[-1] if parent is None else parent
-    return Stage(out, run_id, files, parent=newest, lock=None)
 
 
 @contextlib.contextmanager

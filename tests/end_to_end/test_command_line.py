@@ -186,6 +186,24 @@ def test_ctrl_c_says_that_nothing_was_published_and_exits_130(published, tmp_pat
     assert not (tmp_path / "out" / "current").exists()
 
 
+def test_an_interrupt_inside_a_library_s_import_exits_130_too(tmp_path):
+    """C libraries run code of their own while they are imported; an interrupt there makes Python end by the signal.
+
+    Red when main does not block the signals on its way out."""
+    (tmp_path / "late.py").write_text(
+        "import ctypes\nfrom synthgen import cli\n"
+        "run = ctypes.pythonapi.PyRun_String\nrun.restype = ctypes.py_object\n"
+        "run.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.py_object, ctypes.py_object]\n"
+        "cli.app = lambda **options: run(b'raise KeyboardInterrupt', 257, {}, {})\ncli.main()\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path)])
+    done = subprocess.run(
+        [sys.executable, "-m", "late"], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
+
+
 def test_sample_into_a_folder_that_is_not_there_is_the_destination_s_error(published, tmp_path):
     out = tmp_path / "nowhere" / "more.parquet"
     done = command("sample", published / "fraud-balanced", "--label", "1", "-n", 2, "--out", out, code=4)

@@ -13,7 +13,9 @@ from road_kit import frame, shards
 
 import synthgen
 from synthgen import pipeline
+from synthgen.config import make_config
 from synthgen.errors import ConfigError, DataError, PublishError
+from synthgen.forecast import forecast
 from synthgen.shards.reader import verify
 
 
@@ -104,6 +106,72 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(data, tmp_path, monkeypatc
     assert shards(tmp_path / "out") == shards(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("stage", ["fit", "generate"])
+def test_what_a_stage_has_done_is_not_done_again(data, tmp_path, monkeypatch, stage):
+    # red when fit forgets "done", or generate the drawn rows
+    run = started(data, tmp_path / "run")
+    pipeline.fit(run, run.plan.units[0])
+    pipeline.generate(run, 1)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError(stage)
+
+    monkeypatch.setattr(pipeline, {"fit": "fit_unit", "generate": "sample_label"}[stage], never)
+    pipeline.fit(run, run.plan.units[0]) if stage == "fit" else pipeline.generate(run, 1)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def started(data: Path, folder: Path, **options: object) -> pipeline.Run:
+    config = make_config({"label": "fraud", "engine": "oversample", "holdout": 0.2, "check": "holdout", **options})
+    run = pipeline.start(pipeline.prepare(data, config), folder)
+    pipeline.plan(run)
+    return run
+
+
+def test_a_run_folder_is_continued_by_the_same_run_alone(data, tmp_path):
+    run = started(data, tmp_path / "run")
+    before = (tmp_path / "run" / "run.json").stat().st_mtime_ns
+    assert started(data, tmp_path / "run").record == run.record
+    assert (tmp_path / "run" / "run.json").stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match="holds another run"):
+        started(data, tmp_path / "run", seed=1)
+
+
+def test_only_a_holdout_takes_rows_from_the_training_rows(data, tmp_path):
+    """Red when a group, or a holdout of the user's own, sets rows aside too."""
+    crossed = started(data, tmp_path / "cv", check="cv", group="plan")
+    assert crossed.holdout is None
+    assert len(crossed.train) == 400
+    frame(80, 20).assign(x=0.5).to_parquet(tmp_path / "own.parquet")
+    own = started(data, tmp_path / "own", holdout_data=str(tmp_path / "own.parquet"), check=None, holdout=None)
+    assert (len(own.train), len(own.holdout)) == (400, 80)
+    assert own.purposes == ("publish",)
+
+
+def test_plan_tells_the_counts_that_balance_makes(data, tmp_path):
+    """Red when plan counts the rows that will be set aside."""
+    config = make_config({"label": "fraud", "engine": "oversample", "check": "holdout", "ship": "train"})
+    made = forecast(data, config).plan
+    assert made.to_json() == started(data, tmp_path / "run", ship="train").plan.to_json()
+    assert made.classes[0].have < 340
+
+
+@pytest.mark.parametrize("ship", ["all", "train"])
+def test_the_check_s_generator_never_sees_the_holdout(data, tmp_path, ship):
+    """Repeats show which rows a generator knows. Red when fit takes the shipped rows for the check as well."""
+    run = started(data, tmp_path / "run", ship=ship)
+    for unit in run.plan.units:
+        pipeline.fit(run, unit)
+    pipeline.generate(run, 1)
+    added = run.check_draw(1).table["joined"].to_pylist()
+    assert len(added) == run.plan.scaled(run.train.counts()).classes[1].add
+    assert not set(added) & set(run.holdout.table["joined"].to_pylist())
+    published = set(run.read_rows(run.draw_path(1, 0)).table["joined"].to_pylist())
+    rare = {c for c, y in zip(*(run.dataset.table[k].to_pylist() for k in ("joined", "fraud")), strict=True) if y}
+    assert (published == rare) == (ship == "all")
+
+
 def test_a_harmful_engine_is_quarantined_and_the_earlier_content_stays(data, tmp_path):
     out = tmp_path / "out"
     frame(600, 150).to_parquet(data)
@@ -141,10 +209,20 @@ def test_balanced_already_publishes_the_real_rows(tmp_path):
     assert pq.read_table(result.folder / "train").num_rows == 200
 
 
+def test_the_check_s_kind_follows_from_the_rarest_class(data, tmp_path):
+    """Red when every table is cross-fitted, or one split by time is."""
+    config = {"label": "fraud", "engine": "oversample"}
+    assert pipeline.prepare(data, make_config(config)).outline.check == "cv"
+    assert pipeline.prepare(data, make_config(config | {"time": "joined"})).outline.check == "holdout"
+    frame(3000, 1200).to_parquet(data)
+    assert pipeline.prepare(data, make_config(config)).outline.check == "holdout"
+
+
 def test_the_manifest_says_what_was_done(data, tmp_path):
     out = tmp_path / "out"
     quick(data, out, engine="cwgan-gp", steps=20)
     manifest = synthgen.read_shards(out).manifest
+    assert manifest.class_weights == {"0": pytest.approx(400 / 680), "1": pytest.approx(400 / 120)}
     assert manifest.privacy.guarantee == "none"
     assert manifest.priors_before["1"] == pytest.approx(0.15)
     assert manifest.priors_after["1"] == pytest.approx(0.5)
@@ -153,6 +231,12 @@ def test_the_manifest_says_what_was_done(data, tmp_path):
     }
     assert manifest.versions["torch"]
     assert str(tmp_path) not in manifest.model_dump_json()
+
+
+def test_the_plan_s_notes_are_in_the_manifest(data, tmp_path):
+    notes = quick(data, tmp_path / "out", max_ratio=2).plan.notes
+    assert notes
+    assert synthgen.read_shards(tmp_path / "out").manifest.notes == notes
 
 
 def test_a_user_s_own_holdout_is_checked_and_must_fit(data, tmp_path):

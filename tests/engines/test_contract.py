@@ -112,8 +112,9 @@ def test_broken_engine_is_caught(check: str) -> None:
 def test_changed_training_rows_are_caught() -> None:
     class Writes(Broken):
         def fit(self, train: TabularDataset, *, seed: int, context: FitContext = FitContext()) -> Self:  # noqa: B008
-            object.__setattr__(train, "table", train.table.slice(1))
-            return super().fit(train, seed=seed, context=context)
+            rows = super().fit(train, seed=seed, context=context)
+            object.__setattr__(train, "base", train.base.slice(1))
+            return rows
 
     with pytest.raises(AssertionError, match="changed"):
         CHECKS["train_untouched"](Kit(Writes))

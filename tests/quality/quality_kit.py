@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
@@ -35,7 +38,8 @@ def several(counts: tuple[int, ...], *, seed: int = 0) -> TabularDataset:
 
 def keep(train: TabularDataset, seed: int) -> Drawer:
     """Nothing is added."""
-    return lambda draw: train
+    none = train.take(np.arange(0))
+    return lambda draw: none
 
 
 def need(train: TabularDataset) -> tuple[object, int]:
@@ -51,7 +55,7 @@ def repeated(train: TabularDataset, seed: int) -> Drawer:
     own = train.of_class(rare)  # type: ignore[arg-type]
     if not len(own):
         raise TooFewRows(f"class {rare!r} has no rows to repeat")
-    return lambda draw: train.concat(own.take(np.random.default_rng([seed % 2**32, draw]).integers(0, len(own), n)))
+    return lambda draw: own.take(np.random.default_rng([seed % 2**32, draw]).integers(0, len(own), n))
 
 
 def independent(train: TabularDataset, seed: int) -> Drawer:
@@ -64,7 +68,7 @@ def independent(train: TabularDataset, seed: int) -> Drawer:
         columns = [
             own.table.column(name).take(pa.array(rng.integers(0, len(own), n))) for name in own.table.schema.names
         ]
-        return train.concat(TabularDataset(pa.table(columns, schema=own.table.schema), train.schema, train.classes))
+        return TabularDataset(pa.table(columns, schema=own.table.schema), train.schema, train.classes)
 
     return draw
 
@@ -80,16 +84,42 @@ def wrong_class(train: TabularDataset, seed: int) -> Drawer:
         at = rows.schema.get_field_index(train.label)
         labels = pa.array([rare] * n, rows.schema.field(at).type)
         changed = rows.set_column(at, rows.schema.field(at), labels)
-        return train.concat(TabularDataset(changed, train.schema, train.classes))
+        return TabularDataset(changed, train.schema, train.classes)
 
     return draw
+
+
+@dataclass(frozen=True)
+class Meant:
+    """A drawer whose added rows are meant to be copies."""
+
+    draw: Drawer
+    repeated: tuple[object, ...]
+
+    def __call__(self, number: int) -> TabularDataset:
+        return self.draw(number)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Prepares drawers whose added rows are meant to be copies."""
+
+    prepare: Callable[[TabularDataset, int], Drawer]
+
+    def __call__(self, train: TabularDataset, seed: int) -> Meant:
+        return Meant(self.prepare(train, seed), train.classes)
+
+
+def meant(name: str, prepare: Callable[[TabularDataset, int], Drawer]) -> Arm:
+    """A candidate whose copies are no fault of it."""
+    return Arm(name, Prepared(prepare), role="candidate")
 
 
 def real_rows(pool: TabularDataset) -> Arm:
     """The arm that adds true rows of the rare class: what a perfect generator would give."""
 
     def prepare(train: TabularDataset, seed: int) -> Drawer:
-        return lambda draw: train.concat(pool)
+        return lambda draw: pool
 
     return Arm("synthetic", prepare, role="candidate")
 
@@ -97,7 +127,7 @@ def real_rows(pool: TabularDataset) -> Arm:
 NONE = Arm("none", keep, role="none")
 WEIGHTS = Arm("class weights", keep, weighted=True)
 CONTROL = Arm("independent", independent, role="control")
-REPEATED = Arm("synthetic", repeated, role="candidate", repeats=True)
+REPEATED = meant("synthetic", repeated)
 
 
 def arms(candidate: Arm, *others: Arm) -> list[Arm]:

@@ -43,9 +43,14 @@ def test_the_encoding_is_fitted_on_the_real_rows_alone(monkeypatch: pytest.Monke
         return fit_features(rows)
 
     monkeypatch.setattr("synthgen.quality.downstream.fit_features", spy)
-    predict(real.concat(extra), judged, n_real=120, panel=Panel(("logistic",)), weighted=False, seed=0)
+    predict(real, extra, judged, panel=Panel(("logistic",)), weighted=False, seed=0)
     assert len(seen) == 1
     np.testing.assert_array_equal(seen[0], real.feature_hashes())
+
+
+def alone(train: TabularDataset, judged: TabularDataset, **options: object) -> dict[str, np.ndarray]:
+    """The predictions of learners to whose rows nothing was added."""
+    return predict(train, train.take(np.arange(0)), judged, **options)  # type: ignore[arg-type]
 
 
 def test_unknown_rare_and_missing_levels_have_a_place() -> None:
@@ -92,12 +97,12 @@ def test_the_same_seed_gives_the_same_numbers_on_any_threads() -> None:
     runs = []
     for threads in (1, 4):
         with threadpool_limits(threads):
-            runs.append(predict(train, judged, n_real=300, panel=Panel(), weighted=False, seed=3))
+            runs.append(alone(train, judged, panel=Panel(), weighted=False, seed=3))
     assert list(runs[0]) == list(PANEL)
     for name in PANEL:
         np.testing.assert_array_equal(runs[0][name], runs[1][name])
         np.testing.assert_allclose(runs[0][name].sum(axis=1), 1)
-    other = predict(train, judged, n_real=300, panel=Panel(), weighted=False, seed=4)
+    other = alone(train, judged, panel=Panel(), weighted=False, seed=4)
     assert (other["forest"] != runs[0]["forest"]).any()
 
 
@@ -117,16 +122,14 @@ class Counting(LogisticRegression):
 def test_learners_run_on_one_thread() -> None:
     train = table(100, 20)
     with threadpool_limits(2):
-        predict(train, train, n_real=100, panel=Panel((), Counting), weighted=False, seed=0)
+        alone(train, train, panel=Panel((), Counting), weighted=False, seed=0)
     assert set(Counting.threads) == {1}
 
 
 def test_class_weights_move_the_middle() -> None:
     """Mutant: ignore ``weighted``."""
     train, judged = table(600, 30), table(200, 40, seed=1)
-    plain, weighted = (
-        predict(train, judged, n_real=600, panel=Panel(), weighted=weighted, seed=0) for weighted in (False, True)
-    )
+    plain, weighted = (alone(train, judged, panel=Panel(), weighted=weighted, seed=0) for weighted in (False, True))
     for name in PANEL:
         assert weighted[name][:, 1].mean() > plain[name][:, 1].mean() + 0.1
 
@@ -137,21 +140,19 @@ def test_thinned_classes_weigh_as_much_as_before() -> None:
     assert np.bincount(codes[rows]).tolist() == [100, 50, 7]
     np.testing.assert_allclose(np.bincount(codes[rows], weights=weights), [1000, 50, 7])
     assert (np.diff(rows) > 0).all()
-    whole = predict(table(2000, 300), table(50, 10), n_real=2000, panel=Panel(("logistic",)), weighted=False, seed=0)
-    part = predict(
-        table(2000, 300), table(50, 10), n_real=2000, panel=Panel(("logistic",), max_rows=600), weighted=False, seed=0
-    )
+    whole = alone(table(2000, 300), table(50, 10), panel=Panel(("logistic",)), weighted=False, seed=0)
+    part = alone(table(2000, 300), table(50, 10), panel=Panel(("logistic",), max_rows=600), weighted=False, seed=0)
     assert np.abs(whole["logistic"] - part["logistic"]).max() < 0.2
 
 
 def test_classes_that_are_absent_get_no_probability() -> None:
     train = several((30, 20, 10))
     only = train.take(train.label_codes != 1)
-    found = predict(only, train, n_real=len(only), panel=Panel(), weighted=True, seed=0)
+    found = alone(only, train, panel=Panel(), weighted=True, seed=0)
     for proba in found.values():
         assert proba.shape == (60, 3)
         assert (proba[:, 1] == 0).all()
-    single = predict(train.of_class("blue"), train, n_real=20, panel=Panel(), weighted=False, seed=0)
+    single = alone(train.of_class("blue"), train, panel=Panel(), weighted=False, seed=0)
     assert all((proba == [0, 1, 0]).all() for proba in single.values())
 
 
@@ -172,7 +173,7 @@ class Frames:
 
 def test_the_users_estimator_gets_a_frame_and_the_labels_themselves(mixed: TabularDataset) -> None:
     """Mutant: hand over class codes, or columns in ``classes_`` order unsorted."""
-    found = predict(mixed, mixed.take(np.arange(5)), n_real=300, panel=Panel((), Frames), weighted=True, seed=0)
+    found = alone(mixed, mixed.take(np.arange(5)), panel=Panel((), Frames), weighted=True, seed=0)
     assert list(Frames.given) == [column.name for column in mixed.schema.features]
     assert set(Frames.labels) == {"stay", "churn"}
     assert mixed.classes == ("churn", "stay")
@@ -196,10 +197,10 @@ class Broken:
 
 def test_an_estimator_without_sample_weight_joins_and_a_broken_one_is_named() -> None:
     train = table(100, 30)
-    found = predict(train, train, n_real=100, panel=Panel((), make_pipe), weighted=True, seed=0)  # type: ignore[arg-type]
+    found = alone(train, train, panel=Panel((), make_pipe), weighted=True, seed=0)  # type: ignore[arg-type]
     assert found["own"].shape == (100, 2)
     with pytest.raises(ConfigError, match=r"Broken failed: RuntimeError: out of ideas"):
-        predict(train, train, n_real=100, panel=Panel((), Broken), weighted=False, seed=0)  # type: ignore[arg-type]
+        alone(train, train, panel=Panel((), Broken), weighted=False, seed=0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

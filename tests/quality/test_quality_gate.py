@@ -6,7 +6,20 @@ import json
 
 import numpy as np
 import pytest
-from quality_kit import CONTROL, NONE, QUICK, REPEATED, WEIGHTS, arms, independent, keep, real_rows, several, table
+from quality_kit import (
+    CONTROL,
+    NONE,
+    QUICK,
+    REPEATED,
+    WEIGHTS,
+    arms,
+    independent,
+    keep,
+    real_rows,
+    repeated,
+    several,
+    table,
+)
 
 from synthgen.data.dataset import TabularDataset
 from synthgen.errors import ConfigError, DataError, EngineError
@@ -81,7 +94,8 @@ class Spy:
     def prepare(self, train: TabularDataset, seed: int) -> Drawer:
         """Add nothing, note everything."""
         self.prepared.append(train.feature_hashes())
-        return lambda draw: train
+        none = train.take(np.arange(0))
+        return lambda draw: none
 
     @property
     def arm(self) -> Arm:
@@ -107,9 +121,9 @@ def test_no_row_is_judged_by_learners_that_saw_it(check: str, monkeypatch: pytes
     """Mutant: judge a cell's own training rows."""
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def spy(drawn: TabularDataset, judged: TabularDataset, **options: object) -> dict[str, np.ndarray]:
-        pairs.append((drawn.feature_hashes(), judged.feature_hashes()))
-        return predict(drawn, judged, **options)  # type: ignore[arg-type]
+    def spy(real: TabularDataset, added: TabularDataset, judged: TabularDataset, **options: object) -> object:
+        pairs.append((real.concat(added).feature_hashes(), judged.feature_hashes()))
+        return predict(real, added, judged, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(cells, "predict", spy)
     holdout = table(60, 15, seed=1) if check == "holdout" else None
@@ -143,7 +157,7 @@ def test_draws_made_earlier_are_the_candidates() -> None:
 
     def drawn(number: int) -> TabularDataset:
         given.append(number)
-        return train
+        return train.take(np.arange(0))
 
     assess(train, arms=arms(spy.arm), holdout=table(60, 12), check="holdout", gate=QUICK, seed=0, draws=4, drawn=drawn)
     assert given == [0, 1, 2, 3]
@@ -237,9 +251,9 @@ def test_an_arm_that_cannot_be_fitted_is_left_out_and_a_candidate_inconclusive()
     assert "too few rows" in alone.notes[0]
 
 
-def shuffling(train: TabularDataset, seed: int) -> Drawer:
-    """Real rows in another order: the contract is broken."""
-    return lambda draw: train.take(np.arange(len(train))[::-1])
+def foreign(train: TabularDataset, seed: int) -> Drawer:
+    """Rows of other classes: the contract is broken."""
+    return lambda draw: several((5, 5, 5))
 
 
 def broken(train: TabularDataset, seed: int) -> Drawer:
@@ -248,8 +262,8 @@ def broken(train: TabularDataset, seed: int) -> Drawer:
 
 
 def test_a_broken_contract_and_a_bug_are_errors() -> None:
-    with pytest.raises(EngineError, match="did not keep the 64 training rows"):
-        assess(table(80, 20), arms=arms(Arm("synthetic", shuffling, role="candidate")), gate=QUICK, seed=0)
+    with pytest.raises(EngineError, match="other classes"):
+        assess(table(80, 20), arms=arms(Arm("synthetic", foreign, role="candidate")), gate=QUICK, seed=0)
     with pytest.raises(ZeroDivisionError):
         assess(table(80, 20), arms=arms(Arm("synthetic", broken, role="candidate")), gate=QUICK, seed=0)
 
@@ -263,16 +277,16 @@ def test_rows_made_beforehand_are_judged_with_their_own_spread() -> None:
     assert verdict.copies is not None
     assert verdict.copies.share.value == 0
     drawer = fixed_arm(made).prepare(train, 3)
-    assert drawer(0).counts() == drawer(1).counts() == {0: 100, 1: 120}
-    assert len(np.unique(drawer(0).feature_hashes())) == 220
-    assert len(np.unique(drawer(1).feature_hashes())) < 200
+    assert drawer(0).counts() == drawer(1).counts() == {0: 0, 1: 100}
+    assert len(np.unique(drawer(0).feature_hashes())) == 100
+    assert len(np.unique(drawer(1).feature_hashes())) < 80
     with pytest.raises(ConfigError, match="cannot be cross-fitted"):
         assess(train, arms=arms(fixed_arm(made)), gate=QUICK, seed=0)
 
 
 def test_copies_among_the_drawn_rows_fail() -> None:
     """The same arm, not declared as repeats. Mutant: no copy check."""
-    copying = Arm("synthetic", REPEATED.prepare, role="candidate")
+    copying = Arm("synthetic", repeated, role="candidate")
     verdict = assess(table(120, 30), arms=arms(copying), gate=QUICK, seed=0)
     assert verdict.status == "FAIL"
     assert "100.0% of the synthetic rows are exact copies" in verdict.sentence

@@ -9,7 +9,7 @@ from quality_kit import table
 
 from synthgen.data.dataset import TabularDataset, from_table
 from synthgen.quality.fidelity import C2ST, auc_interval, c2st, per_class
-from synthgen.quality.novelty import Copies, exact_copies
+from synthgen.quality.novelty import Copies, count_copies, natural_share, weigh
 from synthgen.quality.rules import Gate, copied
 
 
@@ -17,6 +17,14 @@ def with_ids(x: np.ndarray, start: int, label: int) -> TabularDataset:
     n = len(x)
     arrays = {"x": x, "customer_id": np.arange(start, start + n), "label": np.r_[[1 - label], [label] * (n - 1)]}
     return from_table(pa.table(arrays), label="label")
+
+
+def exact_copies(synthetic: TabularDataset, train: TabularDataset, holdout: TabularDataset | None = None) -> Copies:
+    real = train if holdout is None else train.concat(holdout)
+    own = np.isin(real.label_codes, np.unique(synthetic.label_codes))
+    natural = natural_share(real.feature_hashes(), own, alpha=0.05)
+    count = count_copies(synthetic, train, holdout=None if holdout is None else holdout.feature_hashes())
+    return weigh(count, natural, alpha=0.05, leaks=holdout is not None)
 
 
 def test_a_copy_under_a_fresh_id_and_another_label_is_a_copy() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from quality_kit import QUICK, WEIGHTS, Arm, arms, independent, keep, real_rows, repeated, table, wrong_class
+from quality_kit import QUICK, WEIGHTS, Arm, arms, independent, keep, meant, real_rows, repeated, table, wrong_class
 
 from synthgen.data.dataset import TabularDataset
 from synthgen.quality.gate import Drawer, Gate, Verdict, assess
@@ -26,29 +26,27 @@ def statuses(candidate: Arm, *, n: int, check: str, rows: int = 160, rare: int =
 
 def again(train: TabularDataset, seed: int) -> Drawer:
     """A few rows of both classes again: nothing new, only another seed."""
-    return lambda draw: train.concat(
-        train.take(np.random.default_rng([seed % 2**32, draw]).integers(0, len(train), len(train) // 4))
-    )
+    return lambda draw: train.take(np.random.default_rng([seed % 2**32, draw]).integers(0, len(train), len(train) // 4))
 
 
 @pytest.mark.parametrize("check", ["cv", "holdout"])
 @pytest.mark.parametrize("prepare", [again, repeated], ids=["again", "repeats"])
 def test_nothing_new_passes_no_more_often_than_allowed(check: str, prepare: object) -> None:
     """Mutant: read "mean improved" as PASS (about half of these would). The full-size run is in benchmarks/."""
-    candidate = Arm("synthetic", prepare, role="candidate", repeats=True)  # type: ignore[arg-type]
+    candidate = meant("synthetic", prepare)  # type: ignore[arg-type]
     assert statuses(candidate, n=12, check=check)["PASS"] <= 1
 
 
 @pytest.mark.parametrize("check", ["cv", "holdout"])
 def test_rows_of_the_wrong_class_never_pass(check: str) -> None:
-    candidate = Arm("synthetic", wrong_class, role="candidate", repeats=True)
+    candidate = meant("synthetic", wrong_class)
     found = statuses(candidate, n=5, check=check, rows=400)
     assert found["PASS"] == 0
     assert found["FAIL"] >= (3 if check == "holdout" else 0), "fifteen rare rows a fold can hardly prove harm"
 
 
 def test_independent_columns_never_pass() -> None:
-    candidate = Arm("synthetic", independent, role="candidate", repeats=True)
+    candidate = meant("synthetic", independent)
     assert statuses(candidate, n=5, check="holdout")["PASS"] == 0
 
 
@@ -76,7 +74,7 @@ def pool(seed: int) -> TabularDataset:
 def test_a_threshold_shift_earns_nothing() -> None:
     """Repeats move every probability up; at .5 that doubles the recall. With cut-offs tuned out of fold it is worth
     nothing, while true rows are worth something. Mutant: decide at .5 (``Cut`` ignored)."""
-    candidate = Arm("synthetic", repeated, role="candidate", repeats=True)
+    candidate = meant("synthetic", repeated)
     gains = []
     for seed in range(3):
         verdict = judged(table(400, 40, seed=seed, width=12), candidate, "balanced_accuracy", seed)

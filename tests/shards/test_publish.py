@@ -29,7 +29,7 @@ from synthgen.shards.manifest import MANIFEST_NAME, Manifest, run_id_of
 from synthgen.shards.parquet import write_shards
 from synthgen.shards.publish import complete, find_published, find_quarantined, list_files, publish, quarantine
 from synthgen.shards.reader import read_shards, verify
-from synthgen.shards.stage import borrow, stage
+from synthgen.shards.stage import stage
 
 
 def run_of(marker: int) -> str:
@@ -302,16 +302,3 @@ def test_list_files_adds_what_is_not_known(tmp_path: Path) -> None:
     assert (entry.path, entry.size_bytes, entry.rows, entry.origin) == ("model/weights.bin", 3, None, None)
     known = entry.model_copy(update={"rows": 3})
     assert list_files(tmp_path, known=[known]) == (known,)
-
-
-def test_a_borrowed_stage_publishes_under_the_holder_s_lock(tmp_path: Path) -> None:
-    with pytest.raises(PublishError, match="nobody holds"):
-        borrow(tmp_path, run_id=run_of(1))
-    with stage(tmp_path, run_id=run_of(1)) as work:
-        manifest = fill(work, 1)
-        with borrow(tmp_path, run_id=run_of(1), parent=work.parent) as borrowed:
-            publish(borrowed, manifest=manifest, folder=borrowed.folder / "out")
-        assert any((tmp_path / ".staging").glob("*.lock")), "the holder still holds it"
-        work.discard()
-    assert seen(tmp_path) == 1
-    assert list((tmp_path / ".staging").iterdir()) == []
