@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _STEP_SECONDS = 7e-3
 _STEP_SECONDS_PER_COLUMN = 5e-5
 _CHOOSE_SECONDS = 5.0
+_TOURNAMENT_SECONDS = 12.0
 _DRAW_SECONDS_PER_CELL = 3e-6
 _START_SECONDS = 4.0
 _DEFAULT_STEPS = 600
@@ -103,12 +104,15 @@ def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig)
     seconds = plan.total * width * _DRAW_SECONDS_PER_CELL
     for unit in plan.units:
         chooses = unit.engine == "auto" or plan.tuned
-        trains = unit.engine == "auto" or engine_info(unit.engine).trains
-        # auto takes the network about every other time
-        network = (0.5 if unit.engine == "auto" else 1.0) * step * (config.steps or _DEFAULT_STEPS) * trains
+        competes = unit.engine == "auto" and not plan.tuned
+        trains = competes or engine_info(unit.engine).trains
+        # auto takes the network one time in ten
+        network = (0.1 if competes else 1.0) * step * (config.steps or _DEFAULT_STEPS) * trains
         if trains and config.max_minutes:
             network = min(network, 60 * config.max_minutes)
-        seconds += network + _CHOOSE_SECONDS * chooses + len(train) * width * 2e-7
+        seconds += (
+            network + (_TOURNAMENT_SECONDS if competes else _CHOOSE_SECONDS * chooses) + len(train) * width * 2e-7
+        )
     return seconds
 
 

@@ -13,6 +13,7 @@ from synthgen.data.schema import Label, shown
 from synthgen.engines import engine_info, make_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.engines.choose import AMOUNTS, Choice
+from synthgen.engines.tuned import modest
 from synthgen.errors import DataError
 from synthgen.planning import BalancePlan, FitUnit, Rung, SmallClass, with_units
 from synthgen.seeding import derive
@@ -40,8 +41,9 @@ class Recipe:
         options = {**(self.budget if trains else {}), **self.options}
         if not tuned:
             return make_engine(name, **options)
-        candidates = {} if name == "auto" else {"candidates": (name,)}
-        return make_engine("auto", **candidates, amounts=AMOUNTS, **options)
+        if name == "auto":
+            return make_engine(name, tuned=True, **options)
+        return make_engine("auto", candidates=(name,), amounts=AMOUNTS, **options)
 
     def ladder(self) -> tuple[Rung, ...]:
         """Return the rungs for classes of falling size: this engine, SMOTE, repeats."""
@@ -101,15 +103,17 @@ def fit_all(
 
 
 def sample_label(engine: Engine, plan: BalancePlan, label: Label, *, seed: int, draw: int = 0) -> TabularDataset:
-    """Return the rows that the plan adds for ``label``: all of them, or the share that a tuned engine chose."""
-    n = round(plan.classes[label].add * amount_of(engine))
-    return engine.sample(label, n, seed=derive(seed, "sample", text_of(label), draw))
+    """Return the rows that the plan adds for ``label``: all of them, or as many as a tuned engine chose."""
+    return engine.sample(label, _count(engine, plan, label), seed=derive(seed, "sample", text_of(label), draw))
 
 
-def amount_of(engine: Engine) -> float:
-    """Return the share of the planned rows that the engine found best on inner splits; 1 where it did not look."""
-    choice = getattr(engine, "choice", None)
-    return choice.amount if isinstance(choice, Choice) else 1.0
+def _count(engine: Engine, plan: BalancePlan, label: Label) -> int:
+    add, choice = plan.classes[label].add, getattr(engine, "choice", None)
+    if not isinstance(choice, Choice):
+        return add
+    if choice.modest:
+        add = modest({other: known.have for other, known in plan.classes.items()}, {label: add})[label]
+    return round(add * choice.amount)
 
 
 def sample_all(engines: Mapping[str, Engine], plan: BalancePlan, *, seed: int, draw: int = 0) -> list[TabularDataset]:

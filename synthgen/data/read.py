@@ -176,7 +176,7 @@ def _is_images(source: Source) -> bool:
     if not isinstance(source, str | Path):
         return isinstance(source, ImageDataset | tuple)
     path = Path(source)
-    if not os.path.exists(path):  # unlike Path.exists, false for names that cannot be
+    if not os.path.exists(path):  # noqa: PTH110  unlike Path.exists, false for names that cannot be
         return False
     if path.is_dir():
         if tables := _files(path, ".parquet"):

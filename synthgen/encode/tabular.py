@@ -68,9 +68,11 @@ class TabularCodec:
         self._state = State(self.numeric, self.min_level_rows, dataset.schema, label, features, fixed, ids)
         return self
 
-    def encode(self, dataset: TabularDataset, *, seed: int) -> EncodedTable:
+    def encode(self, dataset: TabularDataset, *, seed: int | None) -> EncodedTable:
         """Return the rows as scores and codes; what was not fitted goes to the nearest or a random known value.
 
+        A number that many rows share gets a random score of its place, or with ``seed=None`` always the middle: then
+        equal numbers are equal scores, for methods that take differences.
         Raises DataError where the rows are not of the fitted schema.
         """
         fitted = self._fitted()
@@ -81,7 +83,8 @@ class TabularCodec:
         codes = np.empty((n, len(layout.levels)), dtype=np.int32)
         score_at, code_at = 0, 0
         for name, feature in fitted.features.items():
-            cells = feature.encode(dataset.column(name), numpy_rng(seed, "encode", name))
+            rng = _Middle(np.random.PCG64(0)) if seed is None else numpy_rng(seed, "encode", name)
+            cells = feature.encode(dataset.column(name), rng)
             if cells.score is not None:
                 numeric[:, score_at] = cells.score
                 score_at += 1
@@ -151,6 +154,13 @@ class TabularCodec:
             raise EngineError(f"{int((~np.isfinite(encoded.numeric)).sum())} of the scores to decode are not finite")
         if np.any((encoded.codes < 0) | (encoded.codes >= np.array(layout.levels, dtype=np.int64))):
             raise EngineError("some of the codes to decode are no level of their column")
+
+
+class _Middle(np.random.Generator):
+    """Draws no uniform numbers: all are close to the middle, and not so exact that a score is 0, which means none."""
+
+    def random(self, size: object = None, *args: object, **options: object) -> np.ndarray:  # type: ignore[override]  # noqa: ARG002
+        return np.full(cast("int", size), 0.4999)
 
 
 def _difference(fitted: pa.Schema, got: pa.Schema) -> str:

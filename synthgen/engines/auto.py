@@ -17,6 +17,7 @@ from synthgen.engines.base import Engine, EngineInfo, FitContext, fitted, read_s
 from synthgen.engines.catalog import CATALOG
 from synthgen.engines.choose import CANDIDATES, Choice, choose
 from synthgen.engines.tournament import Budget
+from synthgen.engines.tuned import tune
 from synthgen.gan.config import preset
 from synthgen.seeding import derive
 
@@ -35,12 +36,13 @@ class AutoEngine:
         *,
         candidates: Sequence[str] = CANDIDATES,
         amounts: Sequence[float] = (1.0,),
+        tuned: bool = False,
         budget: Budget = Budget(),  # noqa: B008
         **settings: object,
     ) -> None:
         preset("cwgan-gp", **settings)  # an unknown setting is refused before anything is fitted
         self._candidates, self._amounts, self._budget = tuple(candidates), tuple(amounts), budget
-        self._settings = settings
+        self._tuned, self._settings = tuned, settings
         self._choice: Choice | None = None
         self._winner: Engine | None = None
 
@@ -96,12 +98,15 @@ class AutoEngine:
         return self
 
     def _choose(self, train: TabularDataset, *, seed: int, context: FitContext) -> Choice:
+        want, seed = context.wanted(train.counts()), derive(seed, "choose")
+        if self._tuned:
+            return tune(train, want=want, seed=seed, budget=self._budget, report=context.report)
         return choose(
             train,
-            want=context.wanted(train.counts()),
+            want=want,
             candidates=self._candidates,
             amounts=self._amounts,
-            seed=derive(seed, "choose"),
+            seed=seed,
             budget=self._budget,
             report=context.report,
         )

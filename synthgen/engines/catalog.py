@@ -38,9 +38,13 @@ def _info(name: str, min_rows: int, summary: str, when: str, **facts: bool) -> E
 
 
 _QUANTILE, _CLASSIC, _FILTER = "synthgen.engines.quantile", "synthgen.engines.classic", "synthgen.engines.filter"
-_FEW = {"delta": 2, "copula": 5, "smote": 2}
+_FEW = {"taught": 5, "delta": 2, "copula": 5, "smote": 2}
 
 _BASES = {
+    "taught": (
+        "a real row of any class, as likely as a panel of learners believes it is of this one, moved as delta does",
+        "a rare class and a model that overfits it, single trees above all; costs a few seconds",
+    ),
     "delta": (
         "a real row of the class plus the difference of two neighbouring rows of the other classes, in quantile space",
         "few rows of the class and plenty of others; costs under a second",
@@ -93,6 +97,8 @@ def _rows() -> dict[str, Row]:
             f"where {name} makes rows that look like another class",
         )
         rows.append(Row(_info(name, _FEW[name], summary, when), f"{_FILTER}:build", {"inner": name}))
+        if name == "taught":  # it is chosen by belief already
+            continue
         rows.append(Row(filtered, f"{_FILTER}:build", {"inner": name, "overdraw": 3.0}))
     repeats = _info(
         "oversample", 1, "repeats real rows of the class", "the last resort for tiny classes; free", repeats=True
@@ -112,6 +118,7 @@ CATALOG: Mapping[str, Row] = _rows()
 
 # what Filtered wraps: raw generators, which the catalogue's names offer only without their copies of real rows
 RAW: Mapping[str, str] = {
+    "taught": "synthgen.engines.taught:Taught",
     "delta": f"{_QUANTILE}:Delta",
     "copula": f"{_QUANTILE}:Copula",
     "smote": f"{_CLASSIC}:Smote",

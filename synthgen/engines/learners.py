@@ -1,5 +1,5 @@
-"""The quick regularised classifiers that engines judge rows by: boosted trees and logistic regression on a codec's
-arrays, single-threaded, so that the same rows give the same bits wherever they run.
+"""The quick regularised classifiers that engines judge rows by: boosted trees, a forest and logistic regression on a
+codec's arrays, single-threaded, so that the same rows give the same bits wherever they run.
 
 May import data.layout and encode.base; scikit-learn only inside functions.
 """
@@ -97,6 +97,13 @@ def boosted_trees(layout: TableLayout, settings: TreeSettings, *, seed: int) -> 
         random_state=seed % 2**32,
     )
     return cast("Classifier", model)
+
+
+def forest(*, seed: int) -> Classifier:
+    """Return an unfitted forest of 60 trees with leaves of five rows or more, for ``Bins.features``."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    return cast("Classifier", RandomForestClassifier(60, min_samples_leaf=5, random_state=seed % 2**32))
 
 
 def logistic(*, balanced: bool = False) -> Classifier:

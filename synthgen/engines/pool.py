@@ -60,11 +60,15 @@ class Pool:
         seed: int,
         numeric: Literal["quantile", "standard"] = "quantile",
         rest: int = MAX_REST,
+        level: bool = False,
     ) -> Pool:
-        """Fit a codec on all of ``train`` and encode what is kept: every wanted class, and ``rest`` rows besides."""
+        """Fit a codec on all of ``train`` and encode what is kept: every wanted class, and ``rest`` rows besides.
+
+        ``level``: equal numbers get equal scores.
+        """
         codec = TabularCodec(numeric=numeric).fit(train)
         kept = train.take(bounded(train, wanted, rest=rest, own=MAX_OWN, seed=seed))
-        return cls(codec, codec.encode(kept, seed=seed), kept.label_codes, train.classes)
+        return cls(codec, codec.encode(kept, seed=None if level else seed), kept.label_codes, train.classes)
 
     def own(self, label: Label, *, engine: str) -> np.ndarray:
         """Return the positions of a class's rows. Raises ConfigError for a class without any."""

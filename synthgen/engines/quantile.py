@@ -137,23 +137,27 @@ class Delta(PoolEngine):
 def _neighbours(pool: Pool, own: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return ``around`` (n_own, <= 20) and ``near`` (n_rest, <= 5), positions in ``rest``.
 
-    ``near`` is filled only for rows that occur in ``around``. A jitter far below any real distance breaks ties at
-    random, not by row order; one more coordinate keeps neighbours of the rest within their class.
+    ``near`` is filled only for rows that occur in ``around``. One more coordinate keeps neighbours of the rest within
+    their class.
     """
-    points = pool.dense(np.concatenate([own, rest]))
-    points += 1e-4 * numpy_rng(0, "ties").standard_normal(points.shape)
+    points = untied(pool.dense(np.concatenate([own, rest])))
     seeds, others = points[: len(own)], points[len(own) :]
-    around = _nearest(others, seeds, min(AROUND, len(rest)))
+    around = nearest(others, seeds, min(AROUND, len(rest)))
     classes = np.searchsorted(np.unique(pool.labels[rest]), pool.labels[rest])
     apart = np.column_stack([others, APART * classes])
     used = np.unique(around)
-    found = _nearest(apart, apart[used], min(NEAR + 1, len(rest)))
+    found = nearest(apart, apart[used], min(NEAR + 1, len(rest)))
     near = np.zeros((len(rest), max(1, found.shape[1] - 1)), dtype=np.int64)
     near[used] = found[:, 1:] if found.shape[1] > 1 else found
     return around, near
 
 
-def _nearest(points: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
+def untied(points: np.ndarray) -> np.ndarray:
+    """Return points jittered far below any real distance, so that ties break at random and not by row order."""
+    return np.asarray(points + 1e-4 * numpy_rng(0, "ties").standard_normal(points.shape))
+
+
+def nearest(points: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     """Return (len(queries), k) positions in ``points``, nearest first, asked in chunks of bounded memory."""
     from sklearn.neighbors import NearestNeighbors
 

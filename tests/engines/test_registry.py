@@ -24,7 +24,17 @@ def test_every_name_makes_an_engine_of_that_name() -> None:
 
 def test_the_promised_engines_exist() -> None:
     presets = {"gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp"}
-    others = {"auto", "delta", "delta-filter", "copula", "copula-filter", "smote", "smote-filter", "oversample"}
+    others = {
+        "auto",
+        "taught",
+        "delta",
+        "delta-filter",
+        "copula",
+        "copula-filter",
+        "smote",
+        "smote-filter",
+        "oversample",
+    }
     assert set(ENGINES) == presets | others
     assert next(iter(ENGINES)) == "auto"
 
@@ -36,7 +46,15 @@ def test_the_control_is_made_by_name_but_not_offered() -> None:
 
 @pytest.mark.parametrize(
     ("name", "rows"),
-    [("cwgan-gp", 20), ("copula", 5), ("delta", 2), ("smote", 2), ("smote-filter", 2), ("oversample", 1)],
+    [
+        ("cwgan-gp", 20),
+        ("taught", 5),
+        ("copula", 5),
+        ("delta", 2),
+        ("smote", 2),
+        ("smote-filter", 2),
+        ("oversample", 1),
+    ],
 )
 def test_fewest_rows_of_each_rung(name: str, rows: int) -> None:
     assert engine_info(name).min_rows == rows

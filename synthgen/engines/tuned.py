@@ -1,0 +1,69 @@
+"""Whether to add rows, and how many, for whatever model comes after: a modest amount from one generator, or nothing.
+
+May import data and its own room. Splits of a few dozen rows say little by themselves, so what they say is weighed
+against what other tables have shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from synthgen.data.dataset import TabularDataset
+from synthgen.data.schema import Label
+from synthgen.engines.choose import Choice, Score, Table
+from synthgen.engines.tournament import Budget, judgeable, make_folds
+
+GENERATOR = "taught"
+PER_ROW = 8
+SHARE = 0.25
+# the gain in (AP + AUC) / 2 over adding nothing on other tables of some 40 rare rows: its mean, its spread over tables
+LEAN, SPREAD = 0.003, 0.005
+
+
+def modest(counts: Mapping[Label, int], want: Mapping[Label, int]) -> dict[Label, int]:
+    """Return ``want`` (label -> rows to add) held to 8 rows per real one, and to a quarter of the largest class in all.
+
+    A class that is less rare than that gets none.
+    """
+    most = max(counts.values(), default=0)
+    held = {}
+    for label, n in want.items():
+        have = counts.get(label, 0)
+        held[label] = max(0, min(n, PER_ROW * have, round(SHARE * most) - have))
+    return held
+
+
+def tune(
+    train: TabularDataset,
+    *,
+    want: Mapping[Label, int],
+    seed: int,
+    budget: Budget = Budget(),  # noqa: B008
+    report: Callable[[float, str], None] = lambda share, message: None,  # noqa: ARG005
+) -> Choice:
+    """Return whether ``modest`` rows of "taught" are worth adding: amount 1 or 0 of them, with the figures.
+
+    The gain on inner splits, with its standard error, is averaged with the gain on other tables, each weighed by its
+    precision; rows are added where the average is above 0.
+    """
+    held = {label: n for label, n in modest(train.counts(), want).items() if n}
+    judged = judgeable(train, held)
+    if not judged:
+        why = "has rows enough to be judged on inner splits" if held else f"is rarer than {SHARE:.0%} of the largest"
+        return Choice(GENERATOR, 0.0, f"nothing added: no wanted class {why}", modest=True)
+    table = Table(make_folds(train, held, seed=seed, budget=budget), report, total=2 * budget.folds)
+    nothing, some = (GENERATOR, 0.0), (GENERATOR, 1.0)
+    for split in range(budget.folds):
+        table.run(nothing, split)
+        table.run(some, split)
+    gain, error = table.gain(some, nothing)
+    trust = SPREAD**2 / (SPREAD**2 + error**2)
+    expected = (1 - trust) * LEAN + trust * gain
+    told = f"gains {gain:+.3f} \u00b1 {error:.3f} over nothing; with {LEAN:+.3f} on other tables {expected:+.3f}"
+    added = float(expected > 0)
+    reason = f"{told}: {'added' if added else 'nothing added'}"
+    lines = (
+        Score(*nothing, budget.folds, *table.means(nothing), None, 0.0, 0.0, "nothing"),
+        Score(*some, budget.folds, *table.means(some), None, gain, error, told),
+    )
+    return Choice(GENERATOR, added, reason, lines, modest=True)

@@ -1,0 +1,99 @@
+"""How many rows, or none: the amount held, and what inner splits say weighed against other tables."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from synthgen.data.dataset import TabularDataset, from_table
+from synthgen.engines import tuned
+from synthgen.engines.auto import AutoEngine
+from synthgen.engines.choose import Choice, Table
+from synthgen.engines.tournament import Budget
+from synthgen.engines.tuned import modest, tune
+from synthgen.planning import make_plan
+from synthgen.rebalance import Recipe, complete, fit_all, sample_all
+
+SMALL = Budget(folds=2, rows=600, own=100, rounds=8, resamples=20)
+
+
+def gaussians(n_rest: int, n_own: int) -> TabularDataset:
+    rng = np.random.default_rng(0)
+    which = np.r_[np.zeros(n_rest), np.ones(n_own)]
+    columns = {f"x{k}": rng.normal(size=len(which)) + 0.8 * which for k in range(3)}
+    return from_table(pa.table(columns | {"label": which.astype(int)}), label="label")
+
+
+def fixed_gain(monkeypatch: pytest.MonkeyPatch, gain: float, error: float) -> None:
+    monkeypatch.setattr(Table, "gain", lambda self, arm, over: (gain, error))
+
+
+def test_rows_are_held_to_eight_a_real_one_and_a_quarter_of_the_largest_class() -> None:
+    counts = {"a": 1000, "b": 10, "c": 100, "d": 300}
+    want = {"b": 990, "c": 900, "d": 700}
+    assert modest(counts, want) == {"b": 80, "c": 150, "d": 0}
+    assert modest(counts, {"b": 5}) == {"b": 5}
+    assert modest({}, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "added"),
+    [(0.0, 0.01, True), (-0.01, 0.015, True), (-0.01, 0.001, False), (-0.06, 0.015, False), (0.03, 0.01, True)],
+)
+def test_splits_are_believed_as_far_as_they_are_sure(
+    monkeypatch: pytest.MonkeyPatch, gain: float, error: float, added: bool
+) -> None:
+    fixed_gain(monkeypatch, gain, error)
+    choice = tune(gaussians(300, 20), want={1: 280}, seed=0, budget=SMALL)
+    assert choice.amount == float(added)
+    assert choice.engine == "taught"
+    assert f"{gain:+.3f} ± {error:.3f}" in choice.reason
+    assert choice.reason.endswith(": added" if added else ": nothing added")
+    assert Choice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
+
+
+def test_figures_of_both_arms_are_kept() -> None:
+    choice = tune(gaussians(300, 20), want={1: 280}, seed=0, budget=SMALL)
+    assert [score.amount for score in choice.scores] == [0.0, 1.0]
+    assert all(score.splits == 2 and 0 < (score.auc or 0) < 1 for score in choice.scores)
+    assert choice == tune(gaussians(300, 20), want={1: 280}, seed=0, budget=SMALL)
+
+
+def test_nothing_is_added_where_nothing_can_be_seen_or_no_class_is_rare() -> None:
+    assert "rows enough" in tune(gaussians(300, 8), want={1: 292}, seed=0).reason
+    few = tune(gaussians(100, 30), want={1: 70}, seed=0)
+    assert few.amount == 0
+    assert "rarer than 25%" in few.reason
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.05, 160), (-0.5, 0)])
+def test_tuned_auto_adds_the_modest_amount_or_nothing(
+    monkeypatch: pytest.MonkeyPatch, gain: float, expected: int
+) -> None:
+    fixed_gain(monkeypatch, gain, 0.01)
+    train = gaussians(1000, 20)
+    recipe = Recipe("auto", {"budget": SMALL})
+    plan = complete(make_plan(train.counts(), "tuned"), recipe)
+    engines = fit_all(train, plan, recipe, seed=0)
+    (engine,) = engines.values()
+    assert isinstance(engine, AutoEngine)
+    assert [len(rows) for rows in sample_all(engines, plan, seed=0)] == [expected]
+
+
+def test_the_amount_of_the_splits_is_the_one_that_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each inner split adds in proportion to the rows it has."""
+    seen = {}
+    make_folds = tuned.make_folds
+
+    def spy(train, want, **options):  # type: ignore[no-untyped-def]
+        folds = make_folds(train, want, **options)
+        seen.update(want=dict(want), adds=[fold.adds[1] / fold.train.counts()[1] for fold in folds])
+        return folds
+
+    monkeypatch.setattr(tuned, "make_folds", spy)
+    tune(gaussians(400, 30), want={1: 370}, seed=0, budget=Budget(folds=2, rows=2000, rounds=8, resamples=20))
+    assert seen["want"] == {1: 70}
+    assert seen["adds"] == pytest.approx([70 / 30] * 2, rel=0.1)
