@@ -29,16 +29,19 @@ from synthgen.engines.base import (
 )
 from synthgen.engines.catalog import CATALOG
 from synthgen.engines.filter import Filtered
-from synthgen.engines.pool import bounded
+from synthgen.engines.neighbours import AROUND, jittered, kin, nearest
+from synthgen.engines.pool import bounded, dense
 from synthgen.errors import ConfigError, TooFewRows
 from synthgen.gan.config import TrainConfig, preset
 from synthgen.seeding import derive
 
 if TYPE_CHECKING:
-    from synthgen.gan.trainer import Fitted, Progress
+    from synthgen.gan.trainer import Fitted, Neighbours, Progress
 
 MAX_ROWS = 200_000
+MAX_ANCHORS, MAX_OWN_ANCHORS = 20_000, 5_000
 FINE_TUNE = 0.25
+_SHARE = 0.5
 
 
 def build(
@@ -59,8 +62,26 @@ def build(
     return Filtered(engine, overdraw=overdraw, keep=keep, name=preset) if filter else engine
 
 
+def _neighbours(encoded: EncodedTable, labels: np.ndarray, levels: tuple[int, ...]) -> Neighbours:
+    """Return for each row the 20 nearest of any class and the 5 nearest of its own."""
+    import torch
+
+    from synthgen.gan.trainer import Neighbours
+
+    points = jittered(dense(encoded, levels))
+    around = nearest(points, points, min(AROUND + 1, len(points)))
+    if around.shape[1] > 1:
+        around = around[:, 1:]
+    return Neighbours(around=torch.from_numpy(around), kin=torch.from_numpy(kin(points, labels)))
+
+
 class Adversarial:
-    """A GAN preset on tables: one conditional model over all classes, or one model for each class's own rows."""
+    """A GAN preset on tables: one conditional model over all classes, or one model for each class's own rows.
+
+    Where the preset is ``anchored`` (cwgan-gp), a share of the rows starts from a real row of the class, moved by the
+    difference of two near rows and by what the network adds: the model then holds its training rows, encoded, as
+    ``delta`` does, and is as confidential as they are.
+    """
 
     def __init__(self, name: str = "cwgan-gp", *, fine_tune: int | None = None, **settings: object) -> None:
         self._config = preset(name, **settings)
@@ -93,7 +114,9 @@ class Adversarial:
         return self._model.step if self._model else 0
 
     def fit(self, train: TabularDataset, *, seed: int, context: FitContext = FitContext()) -> Self:  # noqa: B008
-        """Train on at most 200,000 rows and all of the wanted classes; from ``context.base`` on where it is given.
+        """Train on at most 200,000 rows and as many of each wanted class; from ``context.base`` on where it is given.
+
+        Where rows serve as anchors: on at most 20,000 rows and 5,000 of each wanted class, and the model keeps them.
 
         Raises TooFewRows for a class that ``context.want`` names, ConfigError where the base does not fit,
         EngineError where training fails.
@@ -114,7 +137,8 @@ class Adversarial:
         context.report(0.0, "encoding")
         self._codec = self._same_codec(base, train) if base else TabularCodec().fit(train)
         self._classes = train.classes
-        rows = bounded(train, wanted, rest=MAX_ROWS, own=MAX_ROWS, seed=seed)
+        rest, own = (MAX_ANCHORS, MAX_OWN_ANCHORS) if self._config.anchored else (MAX_ROWS, MAX_ROWS)
+        rows = bounded(train, wanted, rest=rest, own=own, seed=seed)
         self._model = self._train(train.take(rows), seed=seed, context=context, base=base)
         return self
 
@@ -133,13 +157,14 @@ class Adversarial:
     def _train(self, rows: TabularDataset, *, seed: int, context: FitContext, base: Adversarial | None) -> Fitted:
         import torch
 
-        from synthgen.gan.trainer import TableRows, train
+        from synthgen.gan.trainer import Anchors, TableRows, train
 
         codec, config = fitted(self._codec, self), self._config
         if base is not None:
             steps = self._fine_tune or max(1, round(FINE_TUNE * config.steps))
             config = preset(self._name, **{**self._settings, "steps": steps})
         encoded = codec.encode(rows, seed=derive(seed, "encode"))
+        labels = torch.from_numpy(rows.label_codes.astype(np.int64))
         numeric = torch.from_numpy(np.ascontiguousarray(encoded.numeric, dtype=np.float32))
         codes = torch.from_numpy(np.ascontiguousarray(encoded.codes, dtype=np.int64))
 
@@ -148,15 +173,20 @@ class Adversarial:
             shown = f", earth mover {gap:.3f}" if gap is not None else ""
             context.report(progress.step / max(1, progress.steps), f"step {progress.step} of {progress.steps}{shown}")
 
+        table = TableRows(numeric, codes, codec.layout)
+        anchors = None
+        if config.anchored and (base is None or (base._model and base._model.anchors)):
+            anchors = Anchors(table, labels, _neighbours(encoded, rows.label_codes, codec.layout.levels))
         return train(
-            TableRows(numeric, codes, codec.layout),
-            torch.from_numpy(rows.label_codes.astype(np.int64)),
+            table,
+            labels,
             n_labels=len(rows.classes),
             config=config,
             seed=derive(seed, "train"),
             observer=observe,
             checkpoints=context.checkpoints,
             start=base._model if base is not None else None,
+            anchors=anchors,
         )
 
     def sample(self, label: Label, n: int, *, seed: int) -> TabularDataset:
@@ -164,7 +194,7 @@ class Adversarial:
         model, codec, n = fitted(self._model, self), fitted(self._codec, self), check_count(n)
         code = code_of(self._classes, label, engine=self._name)
         self._enough(code, self._classes)
-        numeric, codes = model.sample(code, n, seed=derive(seed, "network"))
+        numeric, codes = model.sample(code, n, seed=derive(seed, "network"), anchored=_SHARE)
         encoded = EncodedTable(numeric=numeric.numpy(), codes=codes.numpy().astype(np.int32))
         return codec.decode(encoded, label=self._classes[code], seed=derive(seed, "decode"))
 

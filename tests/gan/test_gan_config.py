@@ -24,6 +24,7 @@ WRONG = {
     "betas": [(0.5,), (0.5, 1.0), (-0.1, 0.9), 0.9, ("a", "b")],
     "hold": [-0.1, 1.1],
     "ema": [1.0, -0.1],
+    "anchored": [-0.1, 1.1, None],
     "label_mix": [-0.1, 1.1, float("nan")],
     "width": [0, 5000],
     "depth": [0, 17],
@@ -68,7 +69,8 @@ def test_presets_are_rows_of_one_table():
     for name in ("gan", "wgan", "wgan-gp"):
         plain, conditional = PRESETS[name], PRESETS[f"c{name}"]
         assert (plain.objective, plain.condition, conditional.condition) == (name, "none", "label")
-        assert dataclasses.replace(plain, condition="label") == conditional
+        assert (plain.anchored, conditional.anchored) == (0.0, 0.5 if name == "wgan-gp" else 0.0)
+        assert dataclasses.replace(plain, condition="label", anchored=conditional.anchored) == conditional
 
 
 def test_the_default_is_the_measured_recipe():
