@@ -29,18 +29,21 @@ def nearest(points: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty((0, k), dtype=np.int64)
 
 
-def kin(points: np.ndarray, labels: np.ndarray, *, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return (N, 5) positions of the rows of a row's own class nearest to it, itself left out.
+def kin(
+    points: np.ndarray, labels: np.ndarray, *, rows: np.ndarray | None = None, most: int = NEAR, share: float = 0.0
+) -> np.ndarray:
+    """Return (N, most) positions of the rows of a row's own class nearest to it, itself left out, nearest first.
 
-    Filled only for the positions ``rows`` where they are given. A class of fewer than six rows repeats what there is;
-    a row alone in its class is its own kin.
+    Looks at the ``share`` of the class that is nearest, at 5 rows at least and ``most`` at most, and repeats these
+    to fill the array: a row alone in its class is its own kin. Filled only for the positions ``rows`` where given.
     """
     used = np.arange(len(points)) if rows is None else rows
-    out = np.zeros((len(points), NEAR), dtype=np.int64)
+    out = np.zeros((len(points), most), dtype=np.int64)
     order = used[np.argsort(labels[used], kind="stable")]
     for asked in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(order) else ():
         own = np.flatnonzero(labels == labels[asked[0]])
-        found = own[nearest(points[own], points[asked], min(NEAR + 1, len(own)))]
+        n_near = min(max(NEAR, round(share * len(own))), most)
+        found = own[nearest(points[own], points[asked], min(n_near + 1, len(own)))]
         others = found[:, 1:] if found.shape[1] > 1 else found
-        out[asked] = others[:, np.arange(NEAR) % others.shape[1]]
+        out[asked] = others[:, np.arange(most) % others.shape[1]]
     return out

@@ -19,12 +19,16 @@ from synthgen.data.layout import TableLayout
 from synthgen.errors import DataError
 from synthgen.gan.rows import TableRows, sha256_of
 
+_PAIRED: Final = 5
 _ABSENT: Final = 0.0  # the score of a missing number; a present one's is never exactly it
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Positions of rows near each of N rows, int64: ``around`` (N, A) of any class, ``kin`` (N, K) of its own."""
+    """Positions of rows near each of N rows, int64: ``around`` (N, A) of any class, ``kin`` (N, K) of its own.
+
+    ``kin`` is in order, nearest first: a real pair takes one of the first five, a move any.
+    """
 
     around: Tensor
     kin: Tensor
@@ -74,7 +78,7 @@ class Anchors:
         """
         chance = torch.rand(4, len(index), generator=rng, device=rng.device, dtype=torch.float64)
         with_anchor = chance[0] < share
-        beside = torch.where(with_anchor, _pick(self.neighbours.kin, index, chance[1]), index)
+        beside = torch.where(with_anchor, _pick(self.neighbours.kin[:, :_PAIRED], index, chance[1]), index)
         return beside, self._shown(index, with_anchor, chance[2], chance[3])
 
     def shown(self, label: int, n: int, *, share: float, rng: torch.Generator) -> Tensor:

@@ -18,6 +18,8 @@ from synthgen.gan.kernels import CriticGradient, CriticScores, Trunk, apply
 from synthgen.gan.objective import CriticNorm
 
 _CERTAIN = 5.0  # the logit of the category that a row starts with; a network that adds nothing mostly keeps it
+_NEAR = 0.1  # what the network adds to an anchor, as a share of what it says: it moves it gently
+_QUIET = 0.3  # the spread of the first label embeddings: louder ones drown a row of few columns
 _TINY = 2.0**-26  # a uniform draw of exactly 0 would be a Gumbel of minus infinity
 
 
@@ -58,27 +60,28 @@ _DENSE: dict[CriticNorm, type[Dense]] = {"none": Dense, "spectral": SpectralDens
 
 
 def _table(condition: Condition, rng: torch.Generator) -> nn.Parameter:
-    return nn.Parameter(torch.empty(condition.n_codes, condition.width).normal_(generator=rng))
+    return nn.Parameter(torch.empty(condition.n_codes, condition.width).normal_(std=_QUIET, generator=rng))
 
 
 class TableGenerator(Generator):
     """Noise and label to an encoded row: each hidden layer is appended to its own input, as in CTGAN (Xu et al. 2019).
 
     A row's noise is ``config.noise`` normals, then a Gumbel for each one-hot column. Where it is shown a real row,
-    the network adds to where that row and its move lead, at first nothing: its head starts at zero.
+    the network adds to where that row and its move lead, at first nothing: its head starts at zero. Beside such rows,
+    those that are shown none start from independent normals, which is what each number is by itself.
     """
 
     start: Tensor
 
     def __init__(self, layout: TableLayout, condition: Condition, config: TrainConfig, *, rng: torch.Generator) -> None:
         super().__init__()
-        self.n_normal = config.noise
+        self.n_normal = max(config.noise, layout.n_numeric) if condition.shown else config.noise
         self.n_numeric = layout.n_numeric
         self.temperature = config.temperature
         self.n_codes = condition.n_codes
         self.table = _table(condition, rng)
         self.look = Dense(condition.shown, config.width, rng=rng) if condition.shown else None
-        first = config.noise + condition.width + (config.width if self.look else 0)
+        first = self.n_normal + condition.width + (config.width if self.look else 0)
         widths = range(first, first + config.depth * config.width, config.width)
         self._layers = tuple((Dense(n_in, config.width, rng=rng), nn.LayerNorm(config.width)) for n_in in widths)
         self.hidden = nn.ModuleList(nn.ModuleList(layer) for layer in self._layers)
@@ -116,8 +119,10 @@ class TableGenerator(Generator):
         layers = [part for dense, norm in self._layers for part in (dense.weight, dense.bias, norm.weight, norm.bias)]
         out = apply(Trunk, normal, codes, self.table, *layers, self.head.weight, self.head.bias)
         if self.look:
-            anchor, move = shown[:, 1 : 1 + len(self.start)], shown[:, 1 + len(self.start) :]
-            out = torch.addcmul(out, anchor + move, self.start)
+            flag, anchor, move = shown[:, :1], shown[:, 1 : 1 + len(self.start)], shown[:, 1 + len(self.start) :]
+            out = torch.addcmul(out * (1.0 - (1.0 - _NEAR) * flag), anchor + move, self.start)
+            independent = noise[:, : self.n_numeric] * (1.0 - flag)
+            return out[:, : self.n_numeric] + independent, out[:, self.n_numeric :] + gumbel
         return out[:, : self.n_numeric], out[:, self.n_numeric :] + gumbel
 
 

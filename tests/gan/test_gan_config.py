@@ -20,6 +20,7 @@ WRONG = {
     "batch": [1, 2.0],
     "critic_steps": [0, 101],
     "optimiser": ["sgd"],
+    "pace": [0, -1, None],
     "rate": [0, -1e-4, float("nan"), float("inf"), None],
     "betas": [(0.5,), (0.5, 1.0), (-0.1, 0.9), 0.9, ("a", "b")],
     "hold": [-0.1, 1.1],
@@ -76,15 +77,15 @@ def test_presets_are_rows_of_one_table():
 def test_the_default_is_the_measured_recipe():
     config = preset()
     assert config == PRESETS["cwgan-gp"] == TrainConfig()
-    assert (config.steps, config.critic_steps, config.batch, config.width, config.label_mix) == (600, 3, 128, 96, 0.5)
+    assert (config.steps, config.critic_steps, config.batch, config.width, config.label_mix) == (300, 3, 128, 96, 0.5)
     assert (config.optimiser, config.rate, config.betas, config.hold, config.ema) == (
         "adam",
-        5e-4,
+        3e-4,
         (0, 0.9),
         0.5,
         0.995,
     )
-    assert (config.embedding, config.temperature) == (16, 0.3)
+    assert (config.embedding, config.temperature, config.pace, config.anchored) == (16, 0.3, 5, 0.5)
 
 
 def test_wgan_is_as_published():
