@@ -70,7 +70,7 @@ def _our_step(rows: TabularDataset) -> float:
 
 def _theirs(rows: TabularDataset, epochs: int) -> float:
     frame = rows.to_pandas()
-    numeric = [column.name for column in rows.schema.columns if column.kind == "continuous"]
+    numeric = [column.name for column in rows.schema.columns if column.kind in ("continuous", "integer")]
     frame[numeric] = frame[numeric].fillna(frame[numeric].median())  # ctgan refuses missing numbers
     discrete = [name for name in frame if name not in numeric]
     frame[discrete] = frame[discrete].astype(str)

@@ -95,6 +95,15 @@ def test_a_real_pair_is_an_anchor_and_one_of_its_kin_and_without_anchor_the_row_
     assert torch.equal(shown[with_anchor, 1 : 1 + D], rows.batch(index[with_anchor]))
 
 
+def test_a_real_pair_is_close_however_wide_moves_may_be():
+    rows, labels = toy()
+    numbered = torch.arange(200).unsqueeze(1).expand(200, 12)
+    kin = (numbered + torch.arange(12)) % 200  # the first column is the row itself, the last eleven rows on
+    anchors = Anchors(rows, labels, Neighbours(kin, kin))
+    beside, _ = anchors.pairs(numbered[:, 0].repeat(20), share=1.0, rng=torch_rng(0))
+    assert set(((beside - numbered[:, 0].repeat(20)) % 200).tolist()) == set(range(5))
+
+
 def test_before_training_the_network_adds_nothing():
     rows, labels = toy()
     anchors = near(rows, labels)
