@@ -1,6 +1,6 @@
 """What a run would do before it does: counts, what the check can see, time and memory. Trains nothing.
 
-May import job, planning, data and quality's cost.
+May import job, planning, data, the networks' settings and quality's cost.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from synthgen.data.dataset import TabularDataset
 from synthgen.data.notes import notes_of
 from synthgen.data.physical import is_number
 from synthgen.engines import engine_info
+from synthgen.gan.config import DEFAULT_PRESET, PRESETS, preset
 from synthgen.job import prepare
 from synthgen.planning import BalancePlan
 from synthgen.quality.cost import estimate_seconds
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
     from synthgen.data.read import Source
 
 # CPU seconds on one 2.1 GHz Xeon core; benchmarks/forecast.py measures them again
-_STEP_SECONDS = 7e-3
+_STEP_SECONDS = 8.5e-3
 _STEP_SECONDS_PER_COLUMN = 5e-5
 _CHOOSE_SECONDS = 5.0
 _TOURNAMENT_SECONDS = 12.0
 _DRAW_SECONDS_PER_CELL = 3e-6
 _START_SECONDS = 4.0
-_DEFAULT_STEPS = 600
 _ARMS = 8
 
 
@@ -107,13 +107,18 @@ def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig)
         competes = unit.engine == "auto" and not plan.tuned
         trains = competes or engine_info(unit.engine).trains
         # auto takes the network one time in ten
-        network = (0.1 if competes else 1.0) * step * (config.steps or _DEFAULT_STEPS) * trains
+        network = (0.1 if competes else 1.0) * step * (config.steps or _steps(unit.engine)) * trains
         if trains and config.max_minutes:
             network = min(network, 60 * config.max_minutes)
         seconds += (
             network + (_TOURNAMENT_SECONDS if competes else _CHOOSE_SECONDS * chooses) + len(train) * width * 2e-7
         )
     return seconds
+
+
+def _steps(engine: str) -> int:
+    """What a network trains by default; auto's is cwgan-gp."""
+    return preset(engine if engine in PRESETS else DEFAULT_PRESET).steps
 
 
 def _width(dataset: TabularDataset) -> int:

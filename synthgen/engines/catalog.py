@@ -70,7 +70,7 @@ def _network(name: str) -> Row:
     objective, conditional = _OBJECTIVES[name.removeprefix("c")], name.startswith("c")
     summary = f"{'one network for all classes' if conditional else 'one network per class'}, {objective}"
     when = {
-        "cwgan-gp": "mixed or wide tables; the class-conditional Wasserstein GAN of this project; trains a network",
+        "cwgan-gp": "20 rows of the class or more; starts from real rows and keeps them, encoded; trains a network",
     }.get(name, "to compare with cwgan-gp" if conditional else "to compare: it sees the rows of one class only")
     info = _info(name, NETWORK_ROWS, summary, when, trains=True, conditional=conditional)
     return Row(info, "synthgen.engines.adversarial:build", {"preset": name})

@@ -17,14 +17,11 @@ from synthgen.data.schema import Label
 from synthgen.encode.base import EncodedTable
 from synthgen.engines.base import EngineInfo, FitContext, check_count, fitted, read_state, reading, write_state
 from synthgen.engines.catalog import CATALOG
+from synthgen.engines.neighbours import AROUND, jittered, kin, nearest
 from synthgen.engines.pool import MAX_REST, Pool
 from synthgen.errors import TooFewRows
 from synthgen.seeding import derive, numpy_rng
 
-AROUND = 20
-NEAR = 5
-CHUNK = 2_048
-APART = 100.0
 WIDTH = 0.6
 ABSENT = 0.0  # the score of a missing number; a present one's is a random quantile, which is never exactly it
 
@@ -135,35 +132,14 @@ class Delta(PoolEngine):
 
 
 def _neighbours(pool: Pool, own: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``around`` (n_own, <= 20) and ``near`` (n_rest, <= 5), positions in ``rest``.
+    """Return ``around`` (n_own, <= 20) and ``near`` (n_rest, 5), positions in ``rest``.
 
-    ``near`` is filled only for rows that occur in ``around``. One more coordinate keeps neighbours of the rest within
-    their class.
+    ``near`` is filled only for rows that occur in ``around``.
     """
-    points = untied(pool.dense(np.concatenate([own, rest])))
+    points = jittered(pool.dense(np.concatenate([own, rest])))
     seeds, others = points[: len(own)], points[len(own) :]
     around = nearest(others, seeds, min(AROUND, len(rest)))
-    classes = np.searchsorted(np.unique(pool.labels[rest]), pool.labels[rest])
-    apart = np.column_stack([others, APART * classes])
-    used = np.unique(around)
-    found = nearest(apart, apart[used], min(NEAR + 1, len(rest)))
-    near = np.zeros((len(rest), max(1, found.shape[1] - 1)), dtype=np.int64)
-    near[used] = found[:, 1:] if found.shape[1] > 1 else found
-    return around, near
-
-
-def untied(points: np.ndarray) -> np.ndarray:
-    """Return points jittered far below any real distance, so that ties break at random and not by row order."""
-    return np.asarray(points + 1e-4 * numpy_rng(0, "ties").standard_normal(points.shape))
-
-
-def nearest(points: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
-    """Return (len(queries), k) positions in ``points``, nearest first, asked in chunks of bounded memory."""
-    from sklearn.neighbors import NearestNeighbors
-
-    index = NearestNeighbors(n_neighbors=k, n_jobs=1).fit(points)
-    parts = [index.kneighbors(queries[at : at + CHUNK], return_distance=False) for at in range(0, len(queries), CHUNK)]
-    return np.concatenate(parts) if parts else np.empty((0, k), dtype=np.int64)
+    return around, kin(others, pool.labels[rest], rows=np.unique(around))
 
 
 class Copula(PoolEngine):

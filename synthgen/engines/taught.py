@@ -14,8 +14,9 @@ import numpy as np
 from synthgen.data.dataset import TabularDataset
 from synthgen.encode.base import EncodedTable
 from synthgen.engines.base import FitContext, fitted, reading
+from synthgen.engines.neighbours import NEAR, jittered, nearest
 from synthgen.engines.pool import MAX_REST, Pool
-from synthgen.engines.quantile import ABSENT, NEAR, Draw, PoolEngine, nearest, untied
+from synthgen.engines.quantile import ABSENT, Draw, PoolEngine
 from synthgen.engines.teacher import beliefs
 from synthgen.seeding import derive
 
@@ -113,7 +114,7 @@ def _moves(pool: Pool, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     ``near`` is filled only for rows that occur in ``around``.
     """
-    points = untied(pool.dense(np.arange(len(pool.labels))))
+    points = jittered(pool.dense(np.arange(len(pool.labels))))
     around = _others(nearest(points, points[seeds], min(AROUND + 1, len(points))), seeds)
     used = np.unique(around)
     near = np.zeros((len(points), max(1, min(NEAR, len(points) - 1))), dtype=np.int64)

@@ -11,8 +11,9 @@ from typing import Final, cast
 import torch
 from torch import Tensor
 
-from synthgen.data.layout import Layout
+from synthgen.data.layout import Layout, TableLayout
 from synthgen.errors import ConfigError, EngineError
+from synthgen.gan.anchors import Anchors
 from synthgen.gan.base import Critic, Generator
 from synthgen.gan.condition import condition_of
 from synthgen.gan.config import TrainConfig
@@ -43,7 +44,7 @@ class Fitted:
     """A trained model, on the CPU and in eval mode: ``generator`` is the averaged one.
 
     ``seen`` are the labels that had rows; ``history`` has a row of figures for each look at the run, ``step`` is the
-    generator step it reached.
+    generator step it reached. ``anchors`` are the real rows that samples can start from: then the model holds them.
     """
 
     generator: Generator
@@ -54,12 +55,13 @@ class Fitted:
     seen: tuple[int, ...]
     history: History
     step: int
+    anchors: Anchors | None = None
 
-    def sample(self, label: int, n: int, *, seed: int, first: int = 0) -> tuple[Tensor, Tensor]:
+    def sample(self, label: int, n: int, *, seed: int, first: int = 0, anchored: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return samples ``first`` to ``first + n`` of the endless row of them that label and ``seed`` give.
 
         Numbers (n, P) float32 and category codes (n, Q) int64, the same however the range is cut. Raises
-        ConfigError for a label that no training row had.
+        ConfigError for a label that no training row had. The share ``anchored`` of them starts from real rows.
         """
         if label not in self.seen:
             raise ConfigError(f"label {label} had no training rows; this model has {', '.join(map(str, self.seen))}")
@@ -69,18 +71,22 @@ class Fitted:
         with torch.inference_mode(), intra_op_threads(self.config.threads):
             for block in range(first // BLOCK, -(-(first + n) // BLOCK)):
                 low, high = max(first - block * BLOCK, 0), min(first + n - block * BLOCK, BLOCK)
-                numeric, codes = self._block(label, block, seed)
+                numeric, codes = self._block(label, block, seed, anchored)
                 parts.append((numeric[low:high], codes[low:high]))
             if not parts:
-                numeric, codes = self._block(label, 0, seed)
+                numeric, codes = self._block(label, 0, seed, anchored)
                 parts.append((numeric[:0], codes[:0]))
             numeric, codes = (torch.cat(part) for part in zip(*parts, strict=True))
         return numeric.clone(), codes.clone()
 
-    def _block(self, label: int, block: int, seed: int) -> tuple[Tensor, Tensor]:
-        noise = self.generator.noise(BLOCK, torch_rng(seed, "sample", label, block))
+    def _block(self, label: int, block: int, seed: int, anchored: float) -> tuple[Tensor, Tensor]:
+        rng = torch_rng(seed, "sample", label, block)
+        noise = self.generator.noise(BLOCK, rng)
         condition = condition_of(self.config, n_labels=self.n_labels)
-        return self.generator.sample(noise, condition.one_hot(condition.codes(torch.full((BLOCK,), label))))
+        told = condition.one_hot(condition.codes(torch.full((BLOCK,), label)))
+        if self.anchors is not None:
+            told = torch.cat([told, self.anchors.shown(label, BLOCK, share=anchored, rng=rng)], 1)
+        return self.generator.sample(noise, told)
 
     def digest(self) -> str:
         """Return the sha256 (hex) of the weights."""
@@ -101,6 +107,8 @@ class Fitted:
             "torch": torch.__version__,
             "history": self.history,
         }
+        if self.anchors is not None:
+            tensors |= {f"anchors/{name}": tensor for name, tensor in self.anchors.tensors().items()}
         write_checked(folder, _STEM, tensors=tensors, meta=meta)
 
     @classmethod
@@ -112,7 +120,10 @@ class Fitted:
         config = TrainConfig.from_json(cast("Meta", meta["config"]))
         layout = layout_from_json(cast("Meta", meta["layout"]))
         n_labels = cast("int", meta["n_labels"])
-        generator, critic = build(layout, condition_of(config, n_labels=n_labels), config)
+        kept = {k.removeprefix("anchors/"): v for k, v in tensors.items() if k.startswith("anchors/")}
+        anchors = Anchors.of(kept, layout) if kept and isinstance(layout, TableLayout) else None
+        shown = anchors.width if anchors is not None else 0
+        generator, critic = build(layout, condition_of(config, n_labels=n_labels, shown=shown), config)
         for part, module in (("generator/", generator), ("critic/", critic)):
             module.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         return cls(
@@ -124,4 +135,5 @@ class Fitted:
             seen=tuple(cast("list[int]", meta["seen"])),
             history=cast("History", meta["history"]),
             step=cast("int", meta["step"]),
+            anchors=anchors,
         )

@@ -17,6 +17,9 @@ from synthgen.gan.config import TrainConfig
 from synthgen.gan.kernels import CriticGradient, CriticScores, Trunk, apply
 from synthgen.gan.objective import CriticNorm
 
+_CERTAIN = 5.0  # the logit of the category that a row starts with; a network that adds nothing mostly keeps it
+_NEAR = 0.1  # what the network adds to an anchor, as a share of what it says: it moves it gently
+_QUIET = 0.3  # the spread of the first label embeddings: louder ones drown a row of few columns
 _TINY = 2.0**-26  # a uniform draw of exactly 0 would be a Gumbel of minus infinity
 
 
@@ -57,27 +60,38 @@ _DENSE: dict[CriticNorm, type[Dense]] = {"none": Dense, "spectral": SpectralDens
 
 
 def _table(condition: Condition, rng: torch.Generator) -> nn.Parameter:
-    return nn.Parameter(torch.empty(condition.n_codes, condition.width).normal_(generator=rng))
+    return nn.Parameter(torch.empty(condition.n_codes, condition.width).normal_(std=_QUIET, generator=rng))
 
 
 class TableGenerator(Generator):
     """Noise and label to an encoded row: each hidden layer is appended to its own input, as in CTGAN (Xu et al. 2019).
 
-    A row's noise is ``config.noise`` normals, then a Gumbel for each one-hot column.
+    A row's noise is ``config.noise`` normals, then a Gumbel for each one-hot column. Where it is shown a real row,
+    the network adds to where that row and its move lead, at first nothing: its head starts at zero. Beside such rows,
+    those that are shown none start from independent normals, which is what each number is by itself.
     """
+
+    start: Tensor
 
     def __init__(self, layout: TableLayout, condition: Condition, config: TrainConfig, *, rng: torch.Generator) -> None:
         super().__init__()
-        self.n_normal = config.noise
+        self.n_normal = max(config.noise, layout.n_numeric) if condition.shown else config.noise
         self.n_numeric = layout.n_numeric
         self.temperature = config.temperature
+        self.n_codes = condition.n_codes
         self.table = _table(condition, rng)
-        first = config.noise + condition.width
+        self.look = Dense(condition.shown, config.width, rng=rng) if condition.shown else None
+        first = self.n_normal + condition.width + (config.width if self.look else 0)
         widths = range(first, first + config.depth * config.width, config.width)
         self._layers = tuple((Dense(n_in, config.width, rng=rng), nn.LayerNorm(config.width)) for n_in in widths)
         self.hidden = nn.ModuleList(nn.ModuleList(layer) for layer in self._layers)
         self.head = Dense(first + config.depth * config.width, layout.width, rng=rng)
+        if self.look:
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
         self.blocks = OneHotBlocks(layout.levels)
+        start = torch.cat([torch.ones(layout.n_numeric), torch.full((self.blocks.width,), _CERTAIN)])
+        self.register_buffer("start", start, persistent=False)
 
     def noise(self, n: int, rng: torch.Generator) -> Tensor:
         """Draw (n, normals + Gumbels) in two calls."""
@@ -99,13 +113,24 @@ class TableGenerator(Generator):
 
     def _numeric_and_logits(self, noise: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         normal, gumbel = noise[:, : self.n_normal], noise[:, self.n_normal :]
+        codes, shown = condition[:, : self.n_codes], condition[:, self.n_codes :]
+        if self.look:
+            normal = torch.cat([normal, torch.addmm(self.look.bias, shown, self.look.weight.t())], 1)
         layers = [part for dense, norm in self._layers for part in (dense.weight, dense.bias, norm.weight, norm.bias)]
-        out = apply(Trunk, normal, condition, self.table, *layers, self.head.weight, self.head.bias)
+        out = apply(Trunk, normal, codes, self.table, *layers, self.head.weight, self.head.bias)
+        if self.look:
+            flag, anchor, move = shown[:, :1], shown[:, 1 : 1 + len(self.start)], shown[:, 1 + len(self.start) :]
+            out = torch.addcmul(out * (1.0 - (1.0 - _NEAR) * flag), anchor + move, self.start)
+            independent = noise[:, : self.n_numeric] * (1.0 - flag)
+            return out[:, : self.n_numeric] + independent, out[:, self.n_numeric :] + gumbel
         return out[:, : self.n_numeric], out[:, self.n_numeric :] + gumbel
 
 
 class TableCritic(Critic):
-    """A LeakyReLU network over row and label embedding, without batch statistics."""
+    """A LeakyReLU network over row and label embedding, without batch statistics.
+
+    Where it is shown a real row, it sees the difference to that row and the row itself.
+    """
 
     def __init__(
         self,
@@ -117,18 +142,27 @@ class TableCritic(Critic):
         rng: torch.Generator,
     ) -> None:
         super().__init__()
+        self.n_codes, self.n_shown = condition.n_codes, condition.shown and 1 + layout.width
         self.table = _table(condition, rng)
-        widths = [layout.width + condition.width, *[config.width] * config.depth, 1]
+        widths = [layout.width + self.n_shown + condition.width, *[config.width] * config.depth, 1]
         self._dense = tuple(_DENSE[norm](n_in, n_out, rng=rng) for n_in, n_out in pairwise(widths))
         self.layers = nn.ModuleList(self._dense)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return the scores (N,) of rows ``x`` (N, D)."""
-        return apply(CriticScores, x, condition, self.table, *self._weights())
+        return apply(CriticScores, *self._told(x, condition), self.table, *self._weights())
 
     def input_gradient(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return d score / d x (N, D) in closed form: a chain of matrix products instead of a double backward."""
-        return apply(CriticGradient, x, condition, self.table, *self._weights())
+        gradient = apply(CriticGradient, *self._told(x, condition), self.table, *self._weights())
+        return gradient[:, : x.shape[1]]
+
+    def _told(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the row as it is looked at, and its one-hot code."""
+        if not self.n_shown:
+            return x, condition
+        codes, shown = condition[:, : self.n_codes], condition[:, self.n_codes : self.n_codes + self.n_shown]
+        return torch.cat([x - shown[:, 1:], shown], 1), codes
 
     def _weights(self) -> list[Tensor]:
         return [tensor for layer in self._dense for tensor in (layer.effective_weight(), layer.bias)]

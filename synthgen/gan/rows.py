@@ -71,12 +71,20 @@ class TableRows:
         out[:, : self._layout.n_numeric] = self._numeric.index_select(0, index)
         return out.scatter_(1, self._columns.index_select(0, index), 1.0)
 
+    def parts(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the numbers (B, P) of rows at ``index`` (B,), and the columns (B, Q) of an expanded row's ones."""
+        return self._numeric.index_select(0, index), self._columns.index_select(0, index)
+
+    def numeric_and_codes(self) -> tuple[Tensor, Tensor]:
+        """Return all rows as they came: numbers (N, P) and codes (N, Q)."""
+        return self._numeric, self._columns - self._starts
+
     def to(self, device: torch.device) -> TableRows:
         """Return the same rows on ``device``."""
         if device == self._numeric.device:
             return self
-        codes = self._columns - self._starts
-        return TableRows(self._numeric.to(device), codes.to(device), self._layout)
+        numeric, codes = self.numeric_and_codes()
+        return TableRows(numeric.to(device), codes.to(device), self._layout)
 
     def digest(self) -> str:
         """Return the sha256 (hex) of the rows' shape and content."""

@@ -44,14 +44,15 @@ class TrainState:
         self.generator_optimiser = _optimiser(self.generator_weights, config)
         self.critic_optimiser = _optimiser(self.critic_weights, config)
         self._ema = config.ema
+        self._pace = config.pace
         self.step = 0
         self.halvings = 0
         self.history: History = []
 
     def set_rate(self, rate: float) -> None:
-        """Give both optimisers the learning rate of the coming step."""
-        for optimiser in (self.generator_optimiser, self.critic_optimiser):
-            optimiser.param_groups[0]["lr"] = rate
+        """Give both optimisers their learning rates of the coming step; ``rate`` is the generator's."""
+        self.generator_optimiser.param_groups[0]["lr"] = rate
+        self.critic_optimiser.param_groups[0]["lr"] = rate * self._pace
 
     def update_average(self) -> None:
         """Move the averaged generator towards the present one; early steps weigh more, so a short run is averaged."""

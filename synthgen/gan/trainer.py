@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from synthgen.errors import ConfigError, DataError, Diverged
+from synthgen.gan.anchors import Anchors, Neighbours
 from synthgen.gan.checkpoint import Checkpoint, CheckpointFolder
 from synthgen.gan.condition import Condition, condition_of
 from synthgen.gan.config import TrainConfig
@@ -28,7 +29,7 @@ from synthgen.gan.rows import LabelMix, Rows, TableRows, sha256_of
 from synthgen.gan.state import Snapshot, TrainState
 from synthgen.seeding import derive
 
-__all__ = ["Fitted", "Observer", "Progress", "TableRows", "train"]
+__all__ = ["Anchors", "Fitted", "Neighbours", "Observer", "Progress", "TableRows", "train"]
 
 _HALVINGS: Final = 2
 
@@ -58,30 +59,37 @@ def train(
     observer: Observer | None = None,
     checkpoints: Path | None = None,
     start: Fitted | None = None,
+    anchors: Anchors | None = None,
 ) -> Fitted:
     """Train on ``rows`` with ``labels`` (N,) int64 in [0, n_labels) and return the averaged generator, on the CPU.
 
     With ``checkpoints`` the run is kept there every ``config.checkpoint_every`` steps and continued from there, equal
     to the bit to a run that never stopped (same device and versions; a run cut by ``max_minutes`` excepted). ``start``
-    gives the first weights, with fresh optimisers. ``observer`` hears of step 0 and every look.
+    gives the first weights, with fresh optimisers. With ``anchors``, the same rows, ``config.anchored`` of the draws
+    start from one, and so can samples (those of ``start`` where it has some). ``observer`` hears of step 0 and every
+    look.
     Raises DataError, ConfigError, and Diverged naming the step where halving the rate twice did not help.
     """
     _check(rows, labels, n_labels)
     device = _device(config)
     with intra_op_threads(config.threads):
-        condition = condition_of(config, n_labels=n_labels)
+        anchors = anchors if config.anchored else None
+        condition = condition_of(config, n_labels=n_labels, shown=anchors.width if anchors is not None else 0)
         generator, critic = build(rows.layout, condition, config, seed=seed)
         if start is not None:
-            _check_start(start, rows, n_labels, config)
+            _check_start(start, rows, n_labels, config, anchored=anchors is not None)
             generator.load_state_dict(start.generator.state_dict())
             critic.load_state_dict(start.critic.state_dict())
         state = TrainState(generator.to(device), critic.to(device), config)
         folder = None
         if checkpoints is not None:
             key = _key(rows, labels, n_labels=n_labels, config=config, seed=seed, device=device, start=start)
+            key["anchors"] = anchors.digest() if anchors is not None else None
             folder = CheckpointFolder(checkpoints, key=key)
         mix = LabelMix(condition.codes(labels.to(device)), n_labels=condition.n_codes, uniform=config.label_mix)
-        run = _Run(state, _Data(rows.to(device), mix, condition), config=config, seed=seed, device=device)
+        near = anchors.to(device) if anchors is not None else None
+        data = _Data(rows.to(device), mix, condition, near, share=config.anchored)
+        run = _Run(state, data, config=config, seed=seed, device=device)
         run.execute(observer or _nobody, folder)
     before = start.seen if start is not None else ()
     return Fitted(
@@ -93,6 +101,7 @@ def train(
         seen=tuple(sorted({*before, *torch.unique(labels).tolist()})),
         history=state.history,
         step=state.step,
+        anchors=start.anchors if start is not None else anchors,
     )
 
 
@@ -103,6 +112,17 @@ class _Data:
     rows: Rows
     mix: LabelMix
     condition: Condition
+    anchors: Anchors | None
+    share: float
+
+    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw the rows (n,) of real samples, what the networks are told of them (n, *), and weights (n,) to blend."""
+        index, codes, blend = self.mix.draw(n, rng)
+        told = self.condition.one_hot(codes)
+        if self.anchors is None:
+            return index, told, blend
+        beside, shown = self.anchors.pairs(index, share=self.share, rng=rng)
+        return beside, torch.cat([told, shown], 1), blend
 
 
 class _Run:
@@ -212,9 +232,8 @@ def _step(state: TrainState, data: _Data, objective: Objective, config: TrainCon
     The step's random numbers and all of the critic's batches are drawn at once: the generator stays between them.
     """
     n, of_critic = config.batch, config.batch * config.critic_steps
-    index, codes, blend = data.mix.draw(of_critic + n, rng)
+    index, condition, blend = data.draw(of_critic + n, rng)
     noise = state.generator.noise(of_critic + n, rng)
-    condition = data.condition.one_hot(codes)
     real = data.rows.batch(index[:of_critic])
     with torch.no_grad():  # the critic's step must not reach the generator
         fake = state.generator(noise[:of_critic], condition[:of_critic])
@@ -274,12 +293,13 @@ def _check(rows: Rows, labels: Tensor, n_labels: int) -> None:
         raise DataError(f"labels must lie in [0, {n_labels}); got {low} to {high}")
 
 
-def _check_start(start: Fitted, rows: Rows, n_labels: int, config: TrainConfig) -> None:
+def _check_start(start: Fitted, rows: Rows, n_labels: int, config: TrainConfig, *, anchored: bool) -> None:
     """Refuse first weights of another shape, naming what differs."""
     before: dict[str, object] = {"layout": start.layout, "n_labels": start.n_labels}
     now: dict[str, object] = {"layout": rows.layout, "n_labels": n_labels}
     for name in ("condition", "width", "depth", "noise", "embedding", "temperature"):
         before[name], now[name] = getattr(start.config, name), getattr(config, name)
+    before["anchored"], now["anchored"] = start.anchors is not None, anchored
     before["critic_norm"] = OBJECTIVES[start.config.objective].critic_norm
     now["critic_norm"] = OBJECTIVES[config.objective].critic_norm
     for name, value in before.items():

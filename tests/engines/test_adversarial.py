@@ -6,26 +6,78 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from synthgen.data.layout import TableLayout
 from synthgen.engines import load_engine, make_engine
-from synthgen.engines.adversarial import Adversarial
+from synthgen.engines.adversarial import Adversarial, anchored_share
 from synthgen.engines.base import FitContext
 from synthgen.engines.contract import mixed_table
 from synthgen.engines.filter import Filtered
 from synthgen.errors import ConfigError, TooFewRows
+from synthgen.seeding import derive, torch_rng
 
 TINY: dict[str, object] = {"steps": 8, "width": 16, "noise": 8, "log_every": 2}
 
 
-def test_presets_are_filtered_by_default() -> None:
+def test_presets_drop_copies_and_choose_where_no_row_starts_from_a_real_one() -> None:
     engine = make_engine("cwgan-gp", **TINY)
     assert isinstance(engine, Filtered)
-    assert engine._overdraw == 3.0
+    assert engine._overdraw == 1.0
+    for other in (make_engine("cgan", **TINY), make_engine("cwgan-gp", anchored=0.0, **TINY)):
+        assert isinstance(other, Filtered)
+        assert other._overdraw == 3.0
     assert isinstance(engine.inner, Adversarial)
     assert isinstance(make_engine("cwgan-gp", filter=False, **TINY), Adversarial)
     raw = make_engine("cwgan-gp", overdraw=1, **TINY).fit(mixed_table({"a": 60, "b": 30}), seed=0)
     assert isinstance(raw, Filtered)
     assert raw._belief is None
+
+
+def test_the_joint_model_has_its_part_where_columns_are_categories() -> None:
+    assert anchored_share(TableLayout(5, ())) == 1.0
+    assert anchored_share(TableLayout(0, (3, 4))) == 0.5
+    assert anchored_share(TableLayout(6, (3, 4))) == pytest.approx(1 - 0.5 * 2 / 8)
+
+
+def test_rows_of_the_class_are_the_anchors_and_are_saved(tmp_path: Path) -> None:
+    data = mixed_table({"a": 80, "b": 30})
+    engine = Adversarial("cwgan-gp", **TINY).fit(data, seed=0)
+    assert engine._model is not None
+    assert engine._model.anchors is not None
+    assert len(engine._model.anchors.rows) == 110
+    engine.save(tmp_path)
+    loaded = Adversarial.load(tmp_path)
+    assert loaded.sample("b", 40, seed=0).fingerprint() == engine.sample("b", 40, seed=0).fingerprint()
+    still = Adversarial("cwgan-gp", **{**TINY, "rate": 1e-12}, anchored=1.0).fit(data, seed=0)
+    assert still._model is not None
+    shown = still._model.anchors.shown(1, 50, share=1.0, rng=torch_rng(0))  # type: ignore[union-attr]
+    own = still._codec.encode(data, seed=derive(0, "encode"))  # type: ignore[union-attr]
+    real = {tuple(row) for row in own.numeric[data.label_codes == 1].tolist()}
+    assert {tuple(row) for row in shown[:, 1 : 1 + own.numeric.shape[1]].tolist()} <= real
+    assert Adversarial("cgan", **TINY).fit(data, seed=0)._model.anchors is None  # type: ignore[union-attr]
+
+
+def test_anchors_are_bounded_and_the_wanted_class_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthgen.engines.adversarial.MAX_ANCHORS", 50)
+    monkeypatch.setattr("synthgen.engines.adversarial.MAX_OWN_ANCHORS", 25)
+    engine = Adversarial("cwgan-gp", **TINY).fit(mixed_table({"a": 300, "b": 30}), seed=0)
+    assert engine._model is not None
+    assert engine._model.anchors is not None
+    assert 70 <= len(engine._model.anchors.rows) <= 80
+    assert len(engine.sample("b", 30, seed=0)) == 30
+
+
+def test_moves_look_wider_than_pairs_in_a_large_class() -> None:
+    engine = Adversarial("cwgan-gp", **TINY).fit(mixed_table({"a": 600, "b": 30}), seed=0)
+    anchors = engine._model.anchors  # type: ignore[union-attr]
+    assert anchors is not None
+    spread = [len(set(row)) for row in anchors.neighbours.kin.tolist()]
+    assert set(spread) == {15, 5}  # 2.5 % of 600, and five of the few
+    same = anchors.labels[anchors.neighbours.kin] == anchors.labels.unsqueeze(1)
+    assert same.all()
+    assert (anchors.neighbours.kin != torch.arange(630).unsqueeze(1)).all()
+    assert (anchors.neighbours.around != torch.arange(630).unsqueeze(1)).all()
 
 
 def test_settings_reach_the_trainer() -> None:
@@ -52,14 +104,15 @@ def test_history_has_the_curves(tmp_path: Path) -> None:
 
 def test_fine_tune_starts_from_the_base_and_differs_from_it() -> None:
     data = mixed_table({"a": 80, "b": 30})
-    trunk = make_engine("cwgan-gp", **TINY).fit(data, seed=0)
+    trunk = make_engine("cwgan-gp", overdraw=3.0, **TINY).fit(data, seed=0)
     context = FitContext(base=trunk, want={"b": 50})
-    tuned = make_engine("cwgan-gp", fine_tune=3, **TINY).fit(data.of_class("b"), seed=0, context=context)
+    tuned = make_engine("cwgan-gp", overdraw=3.0, fine_tune=3, **TINY).fit(data.of_class("b"), seed=0, context=context)
     assert isinstance(tuned, Filtered)
     assert isinstance(trunk, Filtered)
     assert isinstance(tuned.inner, Adversarial)
     assert tuned.inner.step == 3
     assert tuned._belief is trunk._belief
+    assert tuned.inner._model.anchors is trunk.inner._model.anchors  # type: ignore[attr-defined, union-attr]
     assert tuned.inner._codec is trunk.inner._codec  # type: ignore[attr-defined]
     rows = tuned.sample("b", 30, seed=0)
     assert rows.counts() == {"a": 0, "b": 30}

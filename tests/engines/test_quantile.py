@@ -10,8 +10,9 @@ from synthgen.data.dataset import TabularDataset, from_table
 from synthgen.encode.base import EncodedTable
 from synthgen.engines import make_raw
 from synthgen.engines.base import FitContext
+from synthgen.engines.neighbours import nearest
 from synthgen.engines.pool import Pool, bounded, dense
-from synthgen.engines.quantile import Copula, Delta, _neighbours, nearest, rest_of
+from synthgen.engines.quantile import Copula, Delta, _neighbours, rest_of
 from synthgen.errors import TooFewRows
 
 
@@ -161,7 +162,7 @@ def test_queries_in_chunks_equal_one_query(monkeypatch: pytest.MonkeyPatch) -> N
     rng = np.random.default_rng(0)
     points, queries = rng.normal(size=(500, 20)), rng.normal(size=(90, 20))
     whole = nearest(points, queries, 7)
-    monkeypatch.setattr("synthgen.engines.quantile.CHUNK", 16)
+    monkeypatch.setattr("synthgen.engines.neighbours.CHUNK", 16)
     assert np.array_equal(whole, nearest(points, queries, 7))
     assert whole[0, 0] == np.linalg.norm(points - queries[0], axis=1).argmin()
 

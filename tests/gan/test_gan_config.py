@@ -20,10 +20,12 @@ WRONG = {
     "batch": [1, 2.0],
     "critic_steps": [0, 101],
     "optimiser": ["sgd"],
+    "pace": [0, -1, None],
     "rate": [0, -1e-4, float("nan"), float("inf"), None],
     "betas": [(0.5,), (0.5, 1.0), (-0.1, 0.9), 0.9, ("a", "b")],
     "hold": [-0.1, 1.1],
     "ema": [1.0, -0.1],
+    "anchored": [-0.1, 1.1, None],
     "label_mix": [-0.1, 1.1, float("nan")],
     "width": [0, 5000],
     "depth": [0, 17],
@@ -68,21 +70,22 @@ def test_presets_are_rows_of_one_table():
     for name in ("gan", "wgan", "wgan-gp"):
         plain, conditional = PRESETS[name], PRESETS[f"c{name}"]
         assert (plain.objective, plain.condition, conditional.condition) == (name, "none", "label")
-        assert dataclasses.replace(plain, condition="label") == conditional
+        assert (plain.anchored, conditional.anchored) == (0.0, 0.5 if name == "wgan-gp" else 0.0)
+        assert dataclasses.replace(plain, condition="label", anchored=conditional.anchored) == conditional
 
 
 def test_the_default_is_the_measured_recipe():
     config = preset()
     assert config == PRESETS["cwgan-gp"] == TrainConfig()
-    assert (config.steps, config.critic_steps, config.batch, config.width, config.label_mix) == (600, 3, 128, 96, 0.5)
+    assert (config.steps, config.critic_steps, config.batch, config.width, config.label_mix) == (300, 3, 128, 96, 0.5)
     assert (config.optimiser, config.rate, config.betas, config.hold, config.ema) == (
         "adam",
-        5e-4,
+        3e-4,
         (0, 0.9),
         0.5,
         0.995,
     )
-    assert (config.embedding, config.temperature) == (16, 0.3)
+    assert (config.embedding, config.temperature, config.pace, config.anchored) == (16, 0.3, 5, 0.5)
 
 
 def test_wgan_is_as_published():

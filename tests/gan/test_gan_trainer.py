@@ -221,6 +221,15 @@ def test_the_rate_holds_then_falls_to_zero(monkeypatch):
     assert rates == [1, 1, 1]
 
 
+def test_the_critics_rate_is_the_generators_times_the_pace():
+    rows, _ = toy()
+    condition = trainer.condition_of(tiny(), n_labels=2)
+    state = TrainState(*trainer.build(rows.layout, condition, tiny(), seed=0), tiny(pace=4.0))
+    state.set_rate(0.5)
+    rates = [part.param_groups[0]["lr"] for part in (state.generator_optimiser, state.critic_optimiser)]
+    assert rates == [0.5, 2.0]
+
+
 def test_clipping_bounds_the_critic():
     model = fit("cwgan")
     assert max(weight.abs().max().item() for weight in model.critic.parameters()) <= 0.01 + 1e-9
@@ -314,7 +323,7 @@ def test_divergence_goes_back_to_the_last_good_state_at_half_the_rate(monkeypatc
     monkeypatch.setattr(TrainState, "snapshot", watched_snapshot)
     monkeypatch.setattr(TrainState, "restore", watched_restore)
     diverging(monkeypatch, above=above, at_step=5)
-    model = fit(rate=1.0, hold=1.0)
+    model = fit(rate=1.0, pace=1.0, hold=1.0)
     assert states == [(4, True)] * halvings
     assert model.step == 12
     assert [row["step"] for row in model.history] == [4, 8, 12]
@@ -325,7 +334,7 @@ def test_divergence_goes_back_to_the_last_good_state_at_half_the_rate(monkeypatc
 def test_a_third_divergence_is_the_end(monkeypatch):
     diverging(monkeypatch, above=0.2, at_step=9)
     with pytest.raises(Diverged, match="before step 12, last good step 8, at a quarter of the rate 1"):
-        fit(rate=1.0, hold=1.0)
+        fit(rate=1.0, pace=1.0, hold=1.0)
 
 
 def test_a_weight_that_is_not_finite_counts_even_under_a_finite_loss(monkeypatch):
