@@ -111,8 +111,9 @@ def _count(engine: Engine, plan: BalancePlan, label: Label) -> int:
     add, choice = plan.classes[label].add, getattr(engine, "choice", None)
     if not isinstance(choice, Choice):
         return add
-    if choice.modest:
-        add = modest({other: known.have for other, known in plan.classes.items()}, {label: add})[label]
+    if choice.per_row:
+        counts = {other: known.have for other, known in plan.classes.items()}
+        add = modest(counts, {label: add}, per_row=choice.per_row)[label]
     return round(add * choice.amount)
 
 

@@ -56,14 +56,14 @@ class Score:
 class Choice:
     """The engine and the share of the wanted rows to add, why, and the table behind it.
 
-    ``modest``: the share is one of the wanted rows as ``tuned.modest`` holds them.
+    ``per_row``: the share is one of the wanted rows held to so many for each real one (``tuned.modest``); 0: it is not.
     """
 
     engine: str
     amount: float
     reason: str
     scores: tuple[Score, ...] = ()
-    modest: bool = False
+    per_row: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Return the choice as JSON types."""
@@ -78,7 +78,7 @@ class Choice:
             float(str(data["amount"])),
             str(data["reason"]),
             tuple(Score(**score) for score in scores),  # type: ignore[arg-type]
-            bool(data["modest"]),
+            int(str(data["per_row"])),
         )
 
 

@@ -50,7 +50,7 @@ class Budget:
     own: int = 1_000
     rounds: int = 40
     resamples: int = 60
-    network_steps: int = 200
+    network_steps: int = 300
     network_folds: int = 1
     network_rows: int = 40
 
@@ -114,8 +114,8 @@ class Fold:
                 self._raw[inner] = make_raw(inner).fit(self.train, seed=derive(self.seed, "fit"), context=context)
             engine, overdraw = self._raw[inner], float(str(row.options.get("overdraw", 1.0)))
         else:
-            raw = make_engine(name, filter=False, steps=self.budget.network_steps)
-            engine, overdraw = raw.fit(self.train, seed=derive(self.seed, "fit"), context=context), 3.0
+            network = make_engine(name, steps=self.budget.network_steps)
+            return network.fit(self.train, seed=derive(self.seed, "fit"), context=context)
         if overdraw > 1 and self._belief is None:
             self._belief = Belief.fit(self.train, self.adds, seed=self.seed, codec=self._codec)
         if self._seen is None:

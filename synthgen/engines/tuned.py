@@ -10,18 +10,20 @@ from collections.abc import Callable, Mapping
 
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label
+from synthgen.engines import engine_info
 from synthgen.engines.choose import Choice, Score, Table
 from synthgen.engines.tournament import Budget, judgeable, make_folds
 
-GENERATOR = "taught"
-PER_ROW = 8
+# the first whose least number of rows every wanted class has on every inner split, and how many rows it adds for each
+# real one at most
+GENERATORS = (("cwgan-gp", 16), ("taught", 8))
 SHARE = 0.25
 # the gain in (AP + AUC) / 2 over adding nothing on other tables of some 40 rare rows: its mean, its spread over tables
 LEAN, SPREAD = 0.003, 0.005
 
 
-def modest(counts: Mapping[Label, int], want: Mapping[Label, int]) -> dict[Label, int]:
-    """Return ``want`` (label -> rows to add) held to 8 rows per real one, and to a quarter of the largest class in all.
+def modest(counts: Mapping[Label, int], want: Mapping[Label, int], *, per_row: int) -> dict[Label, int]:
+    """Return ``want`` (label -> rows to add), held to ``per_row`` a real row and to a quarter of the largest class.
 
     A class that is less rare than that gets none.
     """
@@ -29,7 +31,7 @@ def modest(counts: Mapping[Label, int], want: Mapping[Label, int]) -> dict[Label
     held = {}
     for label, n in want.items():
         have = counts.get(label, 0)
-        held[label] = max(0, min(n, PER_ROW * have, round(SHARE * most) - have))
+        held[label] = max(0, min(n, per_row * have, round(SHARE * most) - have))
     return held
 
 
@@ -41,18 +43,26 @@ def tune(
     budget: Budget = Budget(),  # noqa: B008
     report: Callable[[float, str], None] = lambda share, message: None,  # noqa: ARG005
 ) -> Choice:
-    """Return whether ``modest`` rows of "taught" are worth adding: amount 1 or 0 of them, with the figures.
+    """Return whether ``modest`` rows are worth adding: amount 1 or 0 of them, with the figures.
+
+    They are the network's where every wanted class has rows enough for it, else "taught" ones.
 
     The gain on inner splits, with its standard error, is averaged with the gain on other tables, each weighed by its
     precision; rows are added where the average is above 0.
     """
-    held = {label: n for label, n in modest(train.counts(), want).items() if n}
-    judged = judgeable(train, held)
-    if not judged:
-        why = "has rows enough to be judged on inner splits" if held else f"is rarer than {SHARE:.0%} of the largest"
-        return Choice(GENERATOR, 0.0, f"nothing added: no wanted class {why}", modest=True)
-    table = Table(make_folds(train, held, seed=seed, budget=budget), report, total=2 * budget.folds)
-    nothing, some = (GENERATOR, 0.0), (GENERATOR, 1.0)
+    for engine, per_row in GENERATORS:
+        held = {label: n for label, n in modest(train.counts(), want, per_row=per_row).items() if n}
+        if not judgeable(train, held):
+            why = (
+                "has rows enough to be judged on inner splits" if held else f"is rarer than {SHARE:.0%} of the largest"
+            )
+            return Choice(engine, 0.0, f"nothing added: no wanted class {why}", per_row=per_row)
+        folds = make_folds(train, held, seed=seed, budget=budget)
+        fewest = min(fold.train.counts()[label] for fold in folds for label in held)
+        if fewest >= engine_info(engine).min_rows:
+            break
+    table = Table(folds, report, total=2 * budget.folds)
+    nothing, some = (engine, 0.0), (engine, 1.0)
     for split in range(budget.folds):
         table.run(nothing, split)
         table.run(some, split)
@@ -66,4 +76,4 @@ def tune(
         Score(*nothing, budget.folds, *table.means(nothing), None, 0.0, 0.0, "nothing"),
         Score(*some, budget.folds, *table.means(some), None, gain, error, told),
     )
-    return Choice(GENERATOR, added, reason, lines, modest=True)
+    return Choice(engine, added, reason, lines, per_row=per_row)

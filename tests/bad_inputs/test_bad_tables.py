@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -95,10 +94,11 @@ def test_r65_many_rows_are_planned_in_bounded_memory(place: Path) -> None:
             rows = {"x": rng.normal(size=n // 10), "c": np.resize(["u", "v"], n // 10)}
             writer.write_table(pa.table({**rows, "label": (rng.random(n // 10) < 0.002).astype(int)}))
     script = (
-        "import resource, sys\nfrom synthgen.cli import main\n"
+        "import sys\nfrom synthgen.cli import main\n"
         "sys.argv = ['synthgen', 'plan', 'rows.parquet', '--json']\n"
         "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        # its own peak; ru_maxrss would begin with that of the process it was forked from
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     here = Path(__file__).parents[2]
     done = subprocess.run(
@@ -110,8 +110,7 @@ def test_r65_many_rows_are_planned_in_bounded_memory(place: Path) -> None:
         env={"PYTHONPATH": str(here)},
     )
     peak_bytes = 1024 * int(done.stdout.splitlines()[-1])
-    assert peak_bytes < 900_000_000  # the libraries alone are some 300 MB
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0
+    assert peak_bytes < 400_000_000  # the libraries alone are some 130 MB
 
 
 def test_r66_repeated_rows_are_noted_and_stay_on_one_side_where_they_can(place: Path) -> None:

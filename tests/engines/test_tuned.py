@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -31,12 +32,12 @@ def fixed_gain(monkeypatch: pytest.MonkeyPatch, gain: float, error: float) -> No
     monkeypatch.setattr(Table, "gain", lambda self, arm, over: (gain, error))
 
 
-def test_rows_are_held_to_eight_a_real_one_and_a_quarter_of_the_largest_class() -> None:
+def test_rows_are_held_to_some_for_each_real_one_and_a_quarter_of_the_largest_class() -> None:
     counts = {"a": 1000, "b": 10, "c": 100, "d": 300}
     want = {"b": 990, "c": 900, "d": 700}
-    assert modest(counts, want) == {"b": 80, "c": 150, "d": 0}
-    assert modest(counts, {"b": 5}) == {"b": 5}
-    assert modest({}, {}) == {}
+    assert modest(counts, want, per_row=8) == {"b": 80, "c": 150, "d": 0}
+    assert modest(counts, {"b": 5}, per_row=8) == {"b": 5}
+    assert modest({}, {}, per_row=8) == {}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,19 @@ def test_splits_are_believed_as_far_as_they_are_sure(
     assert f"{gain:+.3f} ± {error:.3f}" in choice.reason
     assert choice.reason.endswith(": added" if added else ": nothing added")
     assert Choice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
+
+
+@pytest.mark.parametrize(("n_own", "engine", "added"), [(38, "taught", 8 * 38), (40, "cwgan-gp", 16 * 40)])
+def test_the_network_is_for_classes_that_have_its_rows_on_every_split(n_own: int, engine: str, added: int) -> None:
+    """Red when either is taken for all, or both add as many rows."""
+    train = gaussians(4000, n_own)
+    recipe = Recipe("auto", {"budget": replace(SMALL, network_steps=5), "steps": 5})
+    plan = complete(make_plan(train.counts(), "tuned"), recipe)
+    choice = tune(train, want={1: 4000 - n_own}, seed=0, budget=replace(SMALL, network_steps=5))
+    assert choice.engine == engine
+    assert sum(modest(train.counts(), {1: 4000}, per_row=choice.per_row).values()) == added
+    engines = fit_all(train, plan, recipe, seed=0)
+    assert [len(rows) for rows in sample_all(engines, plan, seed=0)] in ([added], [0])
 
 
 def test_figures_of_both_arms_are_kept() -> None:
