@@ -13,6 +13,7 @@ from pyarrow import types
 from synthgen.data.physical import is_number, to_physical
 from synthgen.seeding import derive
 
+_ROWS = 500_000  # at a time: what hashing needs beside the table stays small
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MISSING = np.uint64(0x5851F42D4C957F2D)
 
@@ -26,6 +27,11 @@ def mix(values: np.ndarray) -> np.ndarray:
 
 def row_hashes(table: pa.Table) -> np.ndarray:
     """Return (N,) uint64 hashes of the rows of ``table``, by column name and value."""
+    parts = [_hashed(table.slice(start, _ROWS)) for start in range(0, len(table), _ROWS)]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
+
+
+def _hashed(table: pa.Table) -> np.ndarray:
     total = np.zeros(len(table), dtype=np.uint64)
     for name in table.schema.names:
         total += mix(column_hashes(table.column(name)) + np.uint64(derive(0, "column", name)))

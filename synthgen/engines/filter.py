@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from synthgen.data.dataset import TabularDataset
@@ -218,4 +219,10 @@ def seen_rows(train: TabularDataset) -> np.ndarray:
 def _tells(train: TabularDataset, name: str, kind: str) -> bool:
     if kind not in ("continuous", "integer", "datetime", "timedelta"):
         return False
-    return int(pc.count_distinct(train.column(name)).as_py()) > MAX_VALUES
+    column, found = train.column(name), pa.chunked_array([], train.schema.arrow.field(name).type)
+    for start in range(0, len(column), CHUNK):  # a hash table of all values of a large column is larger than the column
+        found = pc.unique(pa.chunked_array([*found.chunks, *column.slice(start, CHUNK).chunks], found.type))
+        found = pa.chunked_array([found])
+        if len(found) - found.null_count > MAX_VALUES:
+            return True
+    return False
