@@ -27,14 +27,12 @@ def mix(values: np.ndarray) -> np.ndarray:
 
 def row_hashes(table: pa.Table) -> np.ndarray:
     """Return (N,) uint64 hashes of the rows of ``table``, by column name and value."""
-    parts = [_hashed(table.slice(start, _ROWS)) for start in range(0, len(table), _ROWS)]
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint64)
-
-
-def _hashed(table: pa.Table) -> np.ndarray:
     total = np.zeros(len(table), dtype=np.uint64)
-    for name in table.schema.names:
-        total += mix(column_hashes(table.column(name)) + np.uint64(derive(0, "column", name)))
+    for start in range(0, len(table), _ROWS):
+        part = total[start : start + _ROWS]
+        for name in table.schema.names:
+            values = table.column(name).slice(start, _ROWS)
+            part += mix(column_hashes(values) + np.uint64(derive(0, "column", name)))
     return mix(total)
 
 
