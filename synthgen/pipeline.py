@@ -158,6 +158,8 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
         verdict = Verdict.not_checked("no rows were set aside (--holdout 0)")
     elif not run.plan.total:
         verdict = Verdict.not_checked("the classes are balanced as they are; nothing was added")
+    elif not any(len(run.read_rows(run.draw_path(label, 0))) for label in run.plan.adds()):
+        verdict = Verdict.not_checked("inner splits of the training rows spoke against adding rows; nothing was added")
     else:
         verdict = assess(
             run.train,

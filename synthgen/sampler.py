@@ -40,8 +40,9 @@ class Balancer(BaseOverSampler):  # type: ignore[misc]  # imbalanced-learn ships
     """Adds generated rows to the rarer classes; works in ``imblearn.pipeline.Pipeline`` and cross-validation.
 
     ``engine`` is a name that ``synthgen engines`` lists, or "pkg.mod:Class"; ``engine_options`` are what
-    ``make_engine`` takes for it. ``sampling_strategy`` is imbalanced-learn's, or "tuned": up to an even balance,
-    as many rows as inner splits of the training rows say help, none included. ``random_state`` seeds everything.
+    ``make_engine`` takes for it. ``sampling_strategy`` is imbalanced-learn's, or "tuned": as many rows as inner splits
+    of the training rows say help, none included; with engine "auto" at most sixteen for each real row and a quarter of
+    the largest class, else up to an even balance. ``random_state`` seeds everything.
 
     ``fit_resample(X, y)`` takes a DataFrame (mixed types, missing values, nullable and zoned types) or a 2-D array.
     The first len(X) rows of the result are X, in order; dtypes, column order and container types are kept.
@@ -167,10 +168,14 @@ def _in_python(message: str, values: np.ndarray) -> str:
     """The message with what a caller of Balancer can change, where the command line's words name options, and with
     the caller's own labels for their codes."""
     names = [value.item() if isinstance(value, np.generic) else value for value in values]
-    message = re.sub(r"\bclass (\d+)\b", lambda found: f"class {names[int(found[1])]!r}", message)
     for words, ours in _WORDS:
         message = words.sub(ours, message)
-    return message
+    # what is quoted is a column's name, whatever it says
+    return re.sub(
+        r"""'[^']*'|"[^"]*"|\bclass (\d+)\b""",
+        lambda found: f"class {names[int(found[1])]!r}" if found[1] and int(found[1]) < len(names) else found[0],
+        message,
+    )
 
 
 def _as_dataset(X: Rows, codes: np.ndarray) -> TabularDataset:

@@ -169,3 +169,10 @@ def test_what_the_plan_notes_is_logged_with_the_caller_s_labels(caplog):
     Balancer(engine="delta", random_state=0).fit_resample(X, np.array(["stay"] * 58 + ["churn"] * 2))
     (note,) = caplog.messages
     assert note == "class 'churn' has 2 rows only: its 56 rows by delta stay close to them"
+
+
+def test_a_column_s_name_is_left_as_it_is_in_messages():
+    # red when a class's number is looked for inside quotes
+    frame = pd.DataFrame({"class 9": [1.0, np.inf] * 10, "x": range(20)})
+    with pytest.raises(DataError, match="'class 9'"):
+        Balancer(engine="oversample").fit_resample(frame, np.array(["no"] * 14 + ["yes"] * 6))

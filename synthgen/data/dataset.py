@@ -85,9 +85,16 @@ class TabularDataset:
         return dict(zip(self.classes, np.bincount(self.label_codes, minlength=len(self.classes)).tolist(), strict=True))
 
     def take(self, rows: np.ndarray) -> TabularDataset:
-        """Return the rows at the integer positions from 0 on (or where the bool mask is true), in that order."""
+        """Return the rows at the integer positions from 0 on (or where the bool mask is true), in that order.
+
+        Raises IndexError for a position that is none of theirs, or a mask of another length.
+        """
         rows = np.asarray(rows)
+        if rows.dtype == bool and len(rows) != len(self):
+            raise IndexError(f"a mask of {len(rows)} for {len(self)} rows")
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"row {rows.min() if rows.min() < 0 else rows.max()} of {len(self)}")
         if "table" in self.__dict__:
             taken = TabularDataset(self.table, self.schema, self.classes, rows)
         else:

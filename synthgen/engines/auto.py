@@ -18,6 +18,7 @@ from synthgen.engines.catalog import CATALOG
 from synthgen.engines.choose import CANDIDATES, Choice, choose
 from synthgen.engines.tournament import Budget
 from synthgen.engines.tuned import tune
+from synthgen.errors import ConfigError
 from synthgen.gan.config import preset
 from synthgen.seeding import derive
 
@@ -40,6 +41,8 @@ class AutoEngine:
         budget: Budget = Budget(),  # noqa: B008
         **settings: object,
     ) -> None:
+        if tuned and (tuple(candidates) != CANDIDATES or tuple(amounts) != (1.0,)):
+            raise ConfigError("tuned chooses generator and amount itself; leave candidates and amounts out")
         preset("cwgan-gp", **settings)  # an unknown setting is refused before anything is fitted
         self._candidates, self._amounts, self._budget = tuple(candidates), tuple(amounts), budget
         self._tuned, self._settings = tuned, settings

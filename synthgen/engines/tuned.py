@@ -17,6 +17,7 @@ from synthgen.engines.tournament import Budget, judgeable, make_folds
 # the first whose least number of rows every wanted class has on every inner split, and how many rows it adds for each
 # real one at most
 GENERATORS = (("cwgan-gp", 16), ("taught", 8))
+CHEAPEST = "taught"  # what is fitted where nothing is added: no network is trained for no rows
 SHARE = 0.25
 # the gain in (AP + AUC) / 2 over adding nothing on other tables of some 40 rare rows: its mean, its spread over tables
 LEAN, SPREAD = 0.003, 0.005
@@ -52,15 +53,13 @@ def tune(
     """
     for engine, per_row in GENERATORS:
         held = {label: n for label, n in modest(train.counts(), want, per_row=per_row).items() if n}
-        if not judgeable(train, held):
-            why = (
-                "has rows enough to be judged on inner splits" if held else f"is rarer than {SHARE:.0%} of the largest"
-            )
-            return Choice(engine, 0.0, f"nothing added: no wanted class {why}", per_row=per_row)
-        folds = make_folds(train, held, seed=seed, budget=budget)
-        fewest = min(fold.train.counts()[label] for fold in folds for label in held)
+        folds = make_folds(train, held, seed=seed, budget=budget) if judgeable(train, held) else []
+        fewest = min((fold.train.counts()[label] for fold in folds for label in held), default=0)
         if fewest >= engine_info(engine).min_rows:
             break
+    if not folds:
+        why = "has rows enough to be judged on inner splits" if held else f"is rarer than {SHARE:.0%} of the largest"
+        return Choice(CHEAPEST, 0.0, f"nothing added: no wanted class {why}", per_row=per_row)
     table = Table(folds, report, total=2 * budget.folds)
     nothing, some = (engine, 0.0), (engine, 1.0)
     for split in range(budget.folds):
@@ -76,4 +75,4 @@ def tune(
         Score(*nothing, budget.folds, *table.means(nothing), None, 0.0, 0.0, "nothing"),
         Score(*some, budget.folds, *table.means(some), None, gain, error, told),
     )
-    return Choice(engine, added, reason, lines, per_row=per_row)
+    return Choice(engine if added else CHEAPEST, added, reason, lines, per_row=per_row)

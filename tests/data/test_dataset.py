@@ -287,3 +287,11 @@ def test_codes_of_a_categorical_column_do_not_depend_on_the_rows() -> None:
 )
 def test_labels_as_users_write_them(label: object, text: str) -> None:
     assert text_of(label) == text
+
+
+@pytest.mark.parametrize("rows", [[-1], [7], [0, 9], [True] * 3])
+def test_only_rows_that_are_there_can_be_taken(rows: list[int]) -> None:
+    dataset = from_table(pa.table({"x": np.arange(7.0), "label": [0, 1, 0, 1, 0, 1, 0]}), label="label")
+    for some in (dataset, dataset.take(np.arange(7))):
+        with pytest.raises(IndexError):
+            some.take(np.array(rows))

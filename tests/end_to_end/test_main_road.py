@@ -280,6 +280,16 @@ def test_options_and_config_are_not_mixed():
         synthgen.balance(frame(), config=synthgen.BalanceConfig(), label="fraud")
 
 
+def test_nothing_added_by_tuned_is_published_without_a_check(data, tmp_path):
+    """The rare class is less rare than a quarter: tuned adds nothing. Red when 0 rows are judged."""
+    frame(200, 80).to_parquet(data)
+    result = synthgen.balance(data, label="fraud", strategy="tuned", out=tmp_path / "out", check="holdout", jobs=1)
+    assert result.published
+    assert result.verdict.status == "NOT CHECKED"
+    assert "nothing was added" in result.verdict.sentence
+    assert result.counts["1"].synthetic == 0
+
+
 def test_labels_are_told_apart_by_value(tmp_path):
     out = tmp_path / "out"
     rows = frame().assign(fraud=lambda rows: rows["fraud"].map({0: "no", 1: "yes"}))

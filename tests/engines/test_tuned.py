@@ -15,6 +15,7 @@ from synthgen.engines.auto import AutoEngine
 from synthgen.engines.choose import Choice, Table
 from synthgen.engines.tournament import Budget
 from synthgen.engines.tuned import modest, tune
+from synthgen.errors import ConfigError
 from synthgen.planning import make_plan
 from synthgen.rebalance import Recipe, complete, fit_all, sample_all
 
@@ -63,7 +64,8 @@ def test_the_network_is_for_classes_that_have_its_rows_on_every_split(n_own: int
     recipe = Recipe("auto", {"budget": replace(SMALL, network_steps=5), "steps": 5})
     plan = complete(make_plan(train.counts(), "tuned"), recipe)
     choice = tune(train, want={1: 5000 - n_own}, seed=0, budget=replace(SMALL, network_steps=5))
-    assert choice.engine == engine
+    assert choice.scores[1].engine == engine
+    assert choice.engine == (engine if choice.amount else "taught")
     assert sum(modest(train.counts(), {1: 5000}, per_row=choice.per_row).values()) == added
     engines = fit_all(train, plan, recipe, seed=0)
     assert [len(rows) for rows in sample_all(engines, plan, seed=0)] in ([added], [0])
@@ -74,6 +76,23 @@ def test_figures_of_both_arms_are_kept() -> None:
     assert [score.amount for score in choice.scores] == [0.0, 1.0]
     assert all(score.splits == 2 and 0 < (score.auc or 0) < 1 for score in choice.scores)
     assert choice == tune(gaussians(300, 20), want={1: 280}, seed=0, budget=SMALL)
+
+
+@pytest.mark.parametrize("n_own", [5, 8, 10, 17, 25])
+def test_a_class_too_small_for_a_network_is_left_alone_or_taught(n_own: int) -> None:
+    """Red when the network is named before its least number of rows is looked at: then the fit fails."""
+    train = gaussians(300, n_own)
+    recipe = Recipe("auto", {"budget": SMALL})
+    plan = complete(make_plan(train.counts(), "tuned"), recipe)
+    (engine,) = fit_all(train, plan, recipe, seed=0).values()
+    assert isinstance(engine, AutoEngine)
+    assert engine.choice.engine == "taught"
+    assert engine.choice.amount == 0 or n_own >= 9
+
+
+def test_tuned_is_not_told_what_to_choose_from() -> None:
+    with pytest.raises(ConfigError, match="leave candidates"):
+        AutoEngine(tuned=True, candidates=("delta",))
 
 
 def test_nothing_is_added_where_nothing_can_be_seen_or_no_class_is_rare() -> None:
