@@ -115,6 +115,22 @@ def test_report_is_rebuilt(published, tmp_path):
     assert "<html" in out.read_text()
 
 
+def test_check_refuses_a_holdout_that_was_trained_on(published):
+    # red when judge takes the holdout as it comes
+    done = command(
+        "check",
+        "fraud.parquet",
+        "fraud.parquet",
+        "--holdout",
+        "fraud.parquet",
+        "--label",
+        "fraud",
+        cwd=published,
+        code=3,
+    )
+    assert "also in the table that is trained on" in done.stderr
+
+
 def test_check_judges_rows_of_another_tool(published, tmp_path):
     rows = frame()
     rows.iloc[:250].to_parquet(tmp_path / "real.parquet")
