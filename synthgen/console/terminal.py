@@ -16,7 +16,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-STAGES = ("read", "plan", "fit", "generate", "check", "publish")
 _EVERY_SECONDS = 5.0
 
 

@@ -41,7 +41,7 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     try:
         there = column.cast(kind)
         back = there.cast(column.type)
-    except (pa.ArrowException, NotImplementedError):
+    except pa.ArrowException:
         raise ValueError("some of its values do not fit") from None
     changed = _differ(column, back)
     if types.is_float32(kind) and changed.any():  # a text file holds the shortest digits of a float

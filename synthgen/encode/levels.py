@@ -68,11 +68,6 @@ class Levels:
     def __len__(self) -> int:
         return len(self.values)
 
-    @property
-    def ordered_numbers(self) -> bool:
-        """Whether the levels are numbers, which are kept in rising order."""
-        return self.dictionary is None and is_number(self.type)
-
     @classmethod
     def of(cls, column: pa.ChunkedArray | pa.Array) -> tuple[Levels, np.ndarray]:
         """Return the column's distinct values (sorted, or in dictionary order) as levels, and the rows of each."""

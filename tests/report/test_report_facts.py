@@ -67,10 +67,10 @@ class Repeating:
         return self
 
     def sample(self, label: object, n: int, *, seed: int) -> TabularDataset:
-        raise NotImplementedError
+        raise AssertionError("a report asks an engine for its facts alone")
 
     def save(self, folder: Path) -> None:
-        raise NotImplementedError
+        raise AssertionError("a report asks an engine for its facts alone")
 
     @classmethod
     def load(cls, folder: Path) -> Repeating:
