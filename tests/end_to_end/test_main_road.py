@@ -69,6 +69,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(data, tmp_pa
     a, b, c = (shards(tmp_path / name) for name in "abc")
     assert a == b
     assert all(a[path] != c[path] for path in a)
+    order = [pd.read_parquet(tmp_path / name / "current" / "train").query("fraud == 0")["joined"] for name in "ac"]
+    assert order[0].tolist() != order[1].tolist()
+    assert sorted(order[0]) == sorted(order[1])
 
 
 def test_given_again_nothing_new_is_published(data, tmp_path):
@@ -232,6 +235,14 @@ def test_the_manifest_says_what_was_done(data, tmp_path):
     }
     assert manifest.versions["torch"]
     assert str(tmp_path) not in manifest.model_dump_json()
+
+
+def test_the_manifest_says_whether_the_run_can_be_repeated(data, tmp_path):
+    """A budget of minutes ends where the clock says. Red when the manifest says that every run can be repeated."""
+    for name, budget in (("steps", {"steps": 5}), ("clock", {"max_minutes": 0.01})):
+        quick(data, tmp_path / name, engine="cwgan-gp", **budget)
+    told = {name: synthgen.read_shards(tmp_path / name).manifest.reproducible for name in ("steps", "clock")}
+    assert told == {"steps": True, "clock": False}
 
 
 def test_the_plan_s_notes_are_in_the_manifest(data, tmp_path):
