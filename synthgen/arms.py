@@ -5,14 +5,9 @@ The one place where judges meet engines; may import quality.gate, engines (throu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
 from synthgen.data.dataset import TabularDataset
-from synthgen.data.schema import Label
-from synthgen.engines.base import Engine
 from synthgen.planning import BalancePlan, ClassPlan, SmallClass
 from synthgen.quality.cells import Role
 from synthgen.quality.gate import Arm, Drawer, fixed_arm
@@ -45,22 +40,6 @@ def fixed_arms(train: TabularDataset, made: TabularDataset) -> list[Arm]:
     return [fixed_arm(made) if arm.role == "candidate" else arm for arm in arms]
 
 
-@dataclass(frozen=True)
-class Draws:
-    """A drawer that says for which labels it repeats real rows: those are meant to be copies."""
-
-    draw: Callable[[int], TabularDataset]
-    repeated: frozenset[Label]
-
-    def __call__(self, number: int) -> TabularDataset:
-        return self.draw(number)
-
-
-def repeated_labels(engines: Mapping[str, Engine], plan: BalancePlan) -> frozenset[Label]:
-    """Return the labels whose rows come from a fitted engine that repeats real ones."""
-    return frozenset(label for label in plan.adds() if engines[plan.unit_of(label).name].info.origin == "repeated")
-
-
 def _keep(train: TabularDataset, seed: int) -> Drawer:  # noqa: ARG001  an arm's signature
     none = train.take(np.arange(0))
     return lambda draw: none  # noqa: ARG005
@@ -71,8 +50,6 @@ def _adding(plan: BalancePlan, recipe: Recipe, name: str, role: Role, small_clas
         here = complete(plan.scaled(train.counts()), recipe, small_class=small_class)
         engines = fit_all(train, here, recipe, seed=seed)
         none = train.take(np.arange(0))
-        return Draws(
-            lambda draw: none.concat(*sample_all(engines, here, seed=seed, draw=draw)), repeated_labels(engines, here)
-        )
+        return lambda draw: none.concat(*sample_all(engines, here, seed=seed, draw=draw))
 
     return Arm(name, prepare, role=role)

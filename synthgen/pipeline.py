@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthgen.arms import Draws, build_arms, repeated_labels
+from synthgen.arms import build_arms
 from synthgen.config import BalanceConfig, make_config
 from synthgen.data.dataset import text_of
 from synthgen.data.notes import notes_of
@@ -170,7 +170,7 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
             seed=derive(config.seed, "check"),
             jobs=config.jobs or cores(),
             draws=DRAWS,
-            drawn=_drawn(run) if run.record.check == "holdout" else None,
+            drawn=run.check_draw if run.record.check == "holdout" else None,
             estimator=config.estimator,
             group=config.group,
             report=report,
@@ -190,6 +190,8 @@ def _fidelity(run: Run) -> dict[str, object]:
     found: dict[str, object] = {}
     for label in run.plan.adds():
         rows = run.read_rows(run.draw_path(label, 0))
+        if rows.repeated is not None and not rows.repeated.all():
+            rows = rows.take(~rows.repeated)
         seen = run.train if run.holdout is not None else None
         told = per_class(rows, unseen, seen=seen, seed=derive(run.config.seed, "fidelity")).get(label)
         if told is not None:
@@ -201,13 +203,6 @@ def _fidelity(run: Run) -> dict[str, object]:
                 "against": "rows set aside" if run.holdout is not None else "training rows",
             }
     return found
-
-
-def _drawn(run: Run) -> Draws:
-    """The check's draws as ``generate`` wrote them."""
-    purpose: Purpose = "check" if "check" in run.purposes else "publish"
-    engines = {unit.name: _engine(run, run.plan, unit.name, purpose) for unit in run.plan.units}
-    return Draws(run.check_draw, repeated_labels(engines, run.plan))
 
 
 def _engine(run: Run, whole: BalancePlan, unit: str, purpose: Purpose) -> Engine:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+import numpy as np
+
 from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine
@@ -27,6 +29,7 @@ from synthgen.shards.manifest import (
     InputInfo,
     LabelName,
     Manifest,
+    Origin,
 )
 from synthgen.shards.parquet import write_shards
 from synthgen.shards.publish import complete, find_published, find_quarantined, list_files, publish, quarantine
@@ -143,10 +146,9 @@ def _counts(run: Run, engines: Mapping[Label, Engine]) -> dict[str, ClassCounts]
     """Rows per class and origin, the added ones as they were drawn."""
     out = {}
     for label, real in run.shipped.counts().items():
-        added = {}
-        if label in engines:
-            added[engines[label].info.origin] = len(run.read_rows(run.draw_path(label, 0)))
-        out[text_of(label)] = ClassCounts(real=real, **added)
+        rows = run.read_rows(run.draw_path(label, 0)) if label in engines else None
+        again = 0 if rows is None or rows.repeated is None else int(np.count_nonzero(rows.repeated))
+        out[text_of(label)] = ClassCounts(real=real, repeated=again, synthetic=0 if rows is None else len(rows) - again)
     return out
 
 
@@ -169,11 +171,12 @@ def _write_parts(run: Run, engines: Mapping[Label, Engine], folder: Path) -> lis
         )
 
     entries = write(run.shipped, "train", "real")
-    added = _added(run, engines)
-    for origin in ("synthetic", "repeated"):
-        new = [rows for label, rows in added.items() if engines[label].info.origin == origin and len(rows)]
-        if new:
-            entries += write(new[0].concat(*new[1:]), "train", origin)
+    new = run.shipped.take(np.arange(0)).concat(*_added(run, engines).values())
+    again = np.zeros(len(new), dtype=bool) if new.repeated is None else new.repeated
+    parts: tuple[tuple[Origin, np.ndarray], ...] = (("synthetic", ~again), ("repeated", again))
+    for origin, rows in parts:
+        if rows.any():
+            entries += write(new.take(rows), "train", origin)
     if run.record.ship == "train" and run.holdout is not None:
         entries += write(run.holdout, "test", "part")
     return entries

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.schema import Label, shown
 from synthgen.engines import engine_info, make_engine
@@ -103,8 +105,14 @@ def fit_all(
 
 
 def sample_label(engine: Engine, plan: BalancePlan, label: Label, *, seed: int, draw: int = 0) -> TabularDataset:
-    """Return the rows that the plan adds for ``label``: all of them, or as many as a tuned engine chose."""
-    return engine.sample(label, _count(engine, plan, label), seed=derive(seed, "sample", text_of(label), draw))
+    """Return the rows that the plan adds for ``label``: all of them, or as many as a tuned engine chose.
+
+    Rows that are real ones again say so.
+    """
+    rows = engine.sample(label, _count(engine, plan, label), seed=derive(seed, "sample", text_of(label), draw))
+    if engine.info.origin == "repeated" and rows.repeated is None:
+        rows = replace(rows, repeated=np.ones(len(rows), dtype=bool))
+    return rows
 
 
 def _count(engine: Engine, plan: BalancePlan, label: Label) -> int:

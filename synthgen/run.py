@@ -41,6 +41,7 @@ Report = Callable[[str, float, str], None]
 DRAWS = 10
 _LIBRARIES = ("torch", "numpy", "pandas", "scikit-learn", "pyarrow", "imbalanced-learn")
 _INPUT = "input.parquet"
+_REPEATED = b"synthgen.repeated"
 
 
 class RunRecord(BaseModel):
@@ -147,14 +148,21 @@ class Run:
         """Write rows whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
-        pq.write_table(rows.table, partial)
+        again = {} if rows.repeated is None else {_REPEATED: np.packbits(rows.repeated).tobytes()}
+        pq.write_table(rows.table.replace_schema_metadata({**(rows.table.schema.metadata or {}), **again}), partial)
         partial.replace(path)
 
     def read_rows(self, path: Path) -> TabularDataset:
         """Return rows that ``write_rows`` wrote."""
         with pq.ParquetFile(path) as file:
             table = file.read()
-        return TabularDataset(_typed(table, self.dataset.schema.arrow), self.dataset.schema, self.dataset.classes)
+        again = (table.schema.metadata or {}).get(_REPEATED)
+        return TabularDataset(
+            _typed(table, self.dataset.schema.arrow),
+            self.dataset.schema,
+            self.dataset.classes,
+            repeated=None if again is None else np.unpackbits(np.frombuffer(again, np.uint8), count=len(table)) > 0,
+        )
 
     def read(self, name: str) -> dict[str, object]:
         """Return a JSON file of the run folder."""

@@ -41,8 +41,8 @@ class Balancer(BaseOverSampler):  # type: ignore[misc]  # imbalanced-learn ships
 
     ``engine`` is a name that ``synthgen engines`` lists, or "pkg.mod:Class"; ``engine_options`` are what
     ``make_engine`` takes for it. ``sampling_strategy`` is imbalanced-learn's, or "tuned": as many rows as inner splits
-    of the training rows say help, none included; with engine "auto" at most sixteen for each real row and a quarter of
-    the largest class, else up to an even balance. ``random_state`` seeds everything.
+    of the training rows say help, none included; with engine "auto" at most sixteen for each real row, half of them
+    real rows again, and a quarter of the largest class, else up to an even balance. ``random_state`` seeds everything.
 
     ``fit_resample(X, y)`` takes a DataFrame (mixed types, missing values, nullable and zoned types) or a 2-D array.
     The first len(X) rows of the result are X, in order; dtypes, column order and container types are kept.

@@ -44,7 +44,8 @@ class TabularDataset:
 
     ``take`` copies no rows: it notes which ``rows`` of ``base`` these are (all of them for None, in order), and the
     table is made when it is asked for. ``column`` makes a large one's column alone. ``notes`` say what reading it had
-    to decide; parts of it carry none.
+    to decide; parts of it carry none. ``repeated`` (N,) is true for added rows that are real ones again; None where
+    none is.
     """
 
     base: pa.Table
@@ -52,6 +53,7 @@ class TabularDataset:
     classes: tuple[Label, ...]
     rows: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    repeated: np.ndarray | None = None
 
     @cached_property
     def table(self) -> pa.Table:
@@ -65,7 +67,7 @@ class TabularDataset:
         return self.base.column(name).take(pa.array(self.rows, pa.int64()))
 
     def __reduce__(self) -> tuple[object, ...]:
-        return TabularDataset, (self.table, self.schema, self.classes)
+        return TabularDataset, (self.table, self.schema, self.classes, None, (), self.repeated)
 
     @property
     def label(self) -> str:
@@ -95,10 +97,9 @@ class TabularDataset:
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"row {rows.min() if rows.min() < 0 else rows.max()} of {len(self)}")
-        if "table" in self.__dict__:
-            taken = TabularDataset(self.table, self.schema, self.classes, rows)
-        else:
-            taken = TabularDataset(self.base, self.schema, self.classes, rows if self.rows is None else self.rows[rows])
+        repeated = None if self.repeated is None else self.repeated[rows]
+        base, at = (self.table, rows) if "table" in self.__dict__ or self.rows is None else (self.base, self.rows[rows])
+        taken = TabularDataset(base, self.schema, self.classes, at, repeated=repeated)
         taken.__dict__["label_codes"] = self.label_codes[rows]
         return taken
 
@@ -116,8 +117,11 @@ class TabularDataset:
             unknown = [text_of(label) for label, n in other.counts().items() if n and label not in self.classes]
             if unknown:
                 raise DataError(f"the rows to add are of a class that is not known here: {', '.join(unknown)}")
-        tables = [self.table, *(other.table for other in others if len(other))]
-        return TabularDataset(_one_dictionary(pa.concat_tables(tables)), self.schema, self.classes)
+        parts = [self, *(other for other in others if len(other))]
+        table = _one_dictionary(pa.concat_tables([part.table for part in parts]))
+        again = [np.zeros(len(part), dtype=bool) if part.repeated is None else part.repeated for part in parts]
+        repeated = np.concatenate(again) if any(part.repeated is not None for part in parts) else None
+        return TabularDataset(table, self.schema, self.classes, repeated=repeated)
 
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of schema and content; the same in whatever files and chunks the rows came."""

@@ -132,5 +132,6 @@ LOADABLE = frozenset(
         "synthgen.engines.adversarial:Adversarial",
         f"{_CLASSIC}:Oversample",
         f"{_FILTER}:Filtered",
+        "synthgen.engines.mixed:Mixed",
     }
 )

@@ -5,6 +5,7 @@ May import data, encode and its own room; imblearn only inside functions of this
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, cast
 
@@ -134,7 +135,8 @@ class Oversample:
             raise TooFewRows(f"class {label!r} has no training rows to repeat")
         rng = numpy_rng(seed, "oversample")
         rest = rng.permutation(own)[: n % len(own)]
-        return rows.take(rng.permutation(np.concatenate([np.tile(own, n // len(own)), rest])))
+        again = rows.take(rng.permutation(np.concatenate([np.tile(own, n // len(own)), rest])))
+        return replace(again, repeated=np.ones(n, dtype=bool))
 
     def save(self, folder: Path) -> None:
         """Write engine.json and the rows as an Arrow file."""

@@ -6,8 +6,9 @@ May import data, encode and its own room; scikit-learn only inside functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from synthgen.engines.learners import (
     logistic,
     one_thread,
 )
+from synthgen.engines.mixed import mixed_rows
 from synthgen.seeding import derive, numpy_rng
 
 MIN_JUDGED = 9
@@ -66,6 +68,7 @@ class Fold:
     weights: np.ndarray  # (1 + resamples, n_held): the first row scores, the others resample
     budget: Budget
     seed: int
+    mixed: bool
     _codec: TabularCodec = field(init=False)
     _encoded: EncodedTable = field(init=False)
     _bins: Bins = field(init=False)
@@ -98,9 +101,13 @@ class Fold:
     def _sampled(self, engine: str) -> dict[Label, TabularDataset]:
         if engine not in self._rows:
             fitted = self._fitted(engine)
+            draw: Callable[..., TabularDataset] = fitted.sample
+            if self.mixed:
+                repeats = make_engine("oversample").fit(self.train, seed=0, context=FitContext(want=self.adds))
+                draw = partial(mixed_rows, fitted, repeats)
             seed = derive(self.seed, "sample")
             self._rows[engine] = {
-                label: fitted.sample(label, n, seed=derive(seed, k)) for k, (label, n) in enumerate(self.adds.items())
+                label: draw(label, n, seed=derive(seed, k)) for k, (label, n) in enumerate(self.adds.items())
             }
         return self._rows[engine]
 
@@ -183,8 +190,13 @@ def judgeable(train: TabularDataset, want: Mapping[Label, int]) -> tuple[Label, 
     return tuple(sorted(enough, key=lambda label: counts[label])[:MAX_JUDGED])
 
 
-def make_folds(train: TabularDataset, want: Mapping[Label, int], *, seed: int, budget: Budget) -> list[Fold]:
-    """Return the inner splits; duplicates stay together. Only judged classes get rows, in the planned ratio."""
+def make_folds(
+    train: TabularDataset, want: Mapping[Label, int], *, seed: int, budget: Budget, mixed: bool = False
+) -> list[Fold]:
+    """Return the inner splits; duplicates stay together. Only judged classes get rows, in the planned ratio.
+
+    ``mixed``: half of the rows are real ones again, as ``Mixed`` draws them.
+    """
     judged = judgeable(train, want)
     grows = np.zeros(len(train.classes))  # rows to add per real row
     counts = train.counts()
@@ -201,7 +213,7 @@ def make_folds(train: TabularDataset, want: Mapping[Label, int], *, seed: int, b
         resampled = numpy_rng(sub, "resamples").poisson(1.0, (budget.resamples, len(held_rows)))
         adds = {train.classes[code]: max(1, round(share * have[code] * grows[code])) for code in np.flatnonzero(grows)}
         both = np.concatenate([weights[None], weights * resampled])
-        out.append(Fold(inner, train.take(held_rows), adds, judged, both, budget, sub))
+        out.append(Fold(inner, train.take(held_rows), adds, judged, both, budget, sub, mixed))
     return out
 
 

@@ -14,8 +14,8 @@ from synthgen.engines import engine_info
 from synthgen.engines.choose import Choice, Score, Table
 from synthgen.engines.tournament import Budget, judgeable, make_folds
 
-# the first whose least number of rows every wanted class has on every inner split, and how many rows it adds for each
-# real one at most
+# the first whose least number of rows every wanted class has on every inner split, and how many rows are added for
+# each real one at most, half of them the generator's
 GENERATORS = (("cwgan-gp", 16), ("taught", 8))
 CHEAPEST = "taught"  # what is fitted where nothing is added: no network is trained for no rows
 SHARE = 0.25
@@ -53,7 +53,7 @@ def tune(
     """
     for engine, per_row in GENERATORS:
         held = {label: n for label, n in modest(train.counts(), want, per_row=per_row).items() if n}
-        folds = make_folds(train, held, seed=seed, budget=budget) if judgeable(train, held) else []
+        folds = make_folds(train, held, seed=seed, budget=budget, mixed=True) if judgeable(train, held) else []
         fewest = min((fold.train.counts()[label] for fold in folds for label in held), default=0)
         if fewest >= engine_info(engine).min_rows:
             break

@@ -34,7 +34,6 @@ class Arm:
     """One way to train: ``prepare(train, seed)`` returns a drawer, and a drawer returns draw number i of the rows to
     add to ``train``; none for an arm that adds nothing.
 
-    A drawer may have a member ``repeated``: the labels whose added rows are real ones again, which are no copies.
     ``weighted`` arms get class weights. ``fixed`` says that the added rows were made beforehand and
     cannot be made again inside a fold.
     """
@@ -126,8 +125,8 @@ def run_task(task: Task, tables: Tables) -> Outcome:
         proba.append(predict(train, new, judged, panel=task.panel, weighted=task.arm.weighted, seed=seed))
         added += np.bincount(new.label_codes, minlength=len(added))
         if task.copies:
-            repeated = [train.classes.index(label) for label in getattr(drawer, "repeated", ())]
-            copies += count_copies(new.take(~np.isin(new.label_codes, repeated)), train, holdout=aside)
+            own = new if new.repeated is None else new.take(~new.repeated)  # real rows again are no copies
+            copies += count_copies(own, train, holdout=aside)
     return Outcome(task.arm.name, tuple(proba), added, copies)
 
 

@@ -14,6 +14,7 @@ from road_kit import frame, shards
 import synthgen
 from synthgen import pipeline
 from synthgen.config import make_config
+from synthgen.engines.choose import Choice
 from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.forecast import forecast
 from synthgen.job import prepare
@@ -299,6 +300,27 @@ def test_nothing_added_by_tuned_is_published_without_a_check(data, tmp_path):
     assert result.verdict.status == "NOT CHECKED"
     assert "nothing was added" in result.verdict.sentence
     assert result.counts["1"].synthetic == 0
+
+
+def test_what_tuned_adds_is_told_apart_by_origin(data, tmp_path, monkeypatch):
+    """Half of it are real rows again. Red when they are counted, written or checked as generated ones."""
+    chosen = Choice("delta", 1.0, "told to", per_row=2)
+    monkeypatch.setattr("synthgen.engines.auto.tune", lambda *_, **__: chosen)
+    out = tmp_path / "out"
+    result = quick(data, out, engine="auto", strategy="tuned", holdout=0.3, check="holdout", gate="report-only")
+    assert result.counts["1"].synthetic > 5
+    assert abs(result.counts["1"].synthetic - result.counts["1"].repeated) <= 1
+    rows = {
+        origin: pq.read_table(next((out / "current" / "train").glob(f"{origin}-*"))).to_pandas()
+        for origin in ("real", "synthetic", "repeated")
+    }
+    assert rows["repeated"]["joined"].isin(rows["real"]["joined"]).all()
+    assert not rows["synthetic"]["x"].isin(rows["real"]["x"]).any()
+    assert {origin: len(part) for origin, part in rows.items() if origin != "real"} == {
+        "synthetic": result.counts["1"].synthetic,
+        "repeated": result.counts["1"].repeated,
+    }
+    assert result.verdict.copies.share.value == 0
 
 
 def test_labels_are_told_apart_by_value(tmp_path):

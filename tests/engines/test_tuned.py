@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from synthgen.data.dataset import TabularDataset, from_table
-from synthgen.engines import tuned
+from synthgen.engines import load_engine, make_engine, save_engine, tuned
 from synthgen.engines.auto import AutoEngine
+from synthgen.engines.base import FitContext
 from synthgen.engines.choose import Choice, Table
-from synthgen.engines.tournament import Budget
+from synthgen.engines.mixed import Mixed
+from synthgen.engines.tournament import Budget, Fold
 from synthgen.engines.tuned import modest, tune
 from synthgen.errors import ConfigError
-from synthgen.planning import make_plan
+from synthgen.planning import Limits, make_plan
 from synthgen.rebalance import Recipe, complete, fit_all, sample_all
 
 SMALL = Budget(folds=2, rows=600, own=100, rounds=8, resamples=20)
@@ -62,7 +65,7 @@ def test_the_network_is_for_classes_that_have_its_rows_on_every_split(n_own: int
     """Red when either is taken for all, or both add as many rows."""
     train = gaussians(5000, n_own)
     recipe = Recipe("auto", {"budget": replace(SMALL, network_steps=5), "steps": 5})
-    plan = complete(make_plan(train.counts(), "tuned"), recipe)
+    plan = complete(make_plan(train.counts(), "tuned", limits=Limits(None)), recipe)
     choice = tune(train, want={1: 5000 - n_own}, seed=0, budget=replace(SMALL, network_steps=5))
     assert choice.scores[1].engine == engine
     assert choice.engine == (engine if choice.amount else "taught")
@@ -130,3 +133,29 @@ def test_the_amount_of_the_splits_is_the_one_that_is_added(monkeypatch: pytest.M
     tune(gaussians(400, 30), want={1: 370}, seed=0, budget=Budget(folds=2, rows=2000, rounds=8, resamples=20))
     assert seen["want"] == {1: 70}
     assert seen["adds"] == pytest.approx([70 / 30] * 2, rel=0.1)
+
+
+def test_half_of_the_rows_are_real_ones_again_and_say_so(tmp_path: Path) -> None:
+    """Red when repeats are not marked, or the generator makes them all."""
+    train = gaussians(300, 40)
+    engine = Mixed(make_engine("delta")).fit(train, seed=0, context=FitContext(want={1: 101}))
+    rows = engine.sample(1, 101, seed=5)
+    assert len(rows) == 101
+    assert rows.repeated is not None
+    assert rows.repeated.tolist() == [True] * 50 + [False] * 51
+    known = set(train.of_class(1).feature_hashes().tolist())
+    assert [h in known for h in rows.feature_hashes().tolist()] == rows.repeated.tolist()
+    assert engine.info.origin == "synthetic"
+    save_engine(engine, tmp_path)
+    assert load_engine(tmp_path).sample(1, 101, seed=5).table == rows.table
+
+
+def test_inner_splits_judge_the_rows_that_would_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when a tuned choice is judged on generated rows alone."""
+    seen = []
+    monkeypatch.setattr(Fold, "_judge", lambda self, rows, labels: seen.append((self, rows)) or np.ones((2, 61)))
+    tune(gaussians(300, 30), want={1: 60}, seed=0, budget=SMALL)
+    fold, rows = seen[1]
+    own = {row.tobytes() for row in fold._encoded.numeric}
+    new = rows.numeric[len(fold.train) :]
+    assert sum(row.tobytes() in own for row in new) == pytest.approx(len(new) / 2, abs=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -89,30 +89,14 @@ def wrong_class(train: TabularDataset, seed: int) -> Drawer:
     return draw
 
 
-@dataclass(frozen=True)
-class Meant:
-    """A drawer whose added rows are meant to be copies."""
-
-    draw: Drawer
-    repeated: tuple[object, ...]
-
-    def __call__(self, number: int) -> TabularDataset:
-        return self.draw(number)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Prepares drawers whose added rows are meant to be copies."""
-
-    prepare: Callable[[TabularDataset, int], Drawer]
-
-    def __call__(self, train: TabularDataset, seed: int) -> Meant:
-        return Meant(self.prepare(train, seed), train.classes)
-
-
 def meant(name: str, prepare: Callable[[TabularDataset, int], Drawer]) -> Arm:
-    """A candidate whose copies are no fault of it."""
-    return Arm(name, Prepared(prepare), role="candidate")
+    """A candidate whose copies are no fault of it: its rows say that they are real ones again."""
+
+    def prepared(train: TabularDataset, seed: int) -> Drawer:
+        draw = prepare(train, seed)
+        return lambda number: replace(rows := draw(number), repeated=np.ones(len(rows), dtype=bool))
+
+    return Arm(name, prepared, role="candidate")
 
 
 def real_rows(pool: TabularDataset) -> Arm:
