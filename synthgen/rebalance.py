@@ -36,11 +36,14 @@ class Recipe:
     fine_tune: bool = False
 
     def make(self, name: str, *, tuned: bool = False) -> Engine:
-        """Return the unfitted engine of a unit; the options are for the recipe's own engine, not for a fallback."""
-        if name != self.engine:
-            return make_engine(name)
-        trains = name == "auto" or engine_info(name).trains
-        options = {**(self.budget if trains else {}), **self.options}
+        """Return the unfitted engine of a unit; the options are for the recipe's own engine, not for a fallback.
+
+        ``tuned`` holds for a fallback too: a class that is too small to be judged gets nothing.
+        """
+        options: dict[str, object] = {}
+        if name == self.engine:
+            trains = name == "auto" or engine_info(name).trains
+            options = {**(self.budget if trains else {}), **self.options}
         if not tuned:
             return make_engine(name, **options)
         if name == "auto":

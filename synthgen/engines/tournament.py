@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -69,20 +69,26 @@ class Fold:
     budget: Budget
     seed: int
     mixed: bool
-    _codec: TabularCodec = field(init=False)
-    _encoded: EncodedTable = field(init=False)
-    _bins: Bins = field(init=False)
-    _encoded_held: EncodedTable = field(init=False)
     _raw: dict[str, Engine] = field(default_factory=dict)
     _belief: Belief | None = None
     _seen: np.ndarray | None = None
     _rows: dict[str, dict[Label, TabularDataset]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._codec = TabularCodec(numeric="standard").fit(self.train)
-        self._encoded = self._codec.encode(self.train, seed=self.seed)
-        self._bins = Bins.fit(self._encoded, self.train.label_codes)
-        self._encoded_held = self._codec.encode(self.held, seed=self.seed)
+    @cached_property
+    def _codec(self) -> TabularCodec:
+        return TabularCodec(numeric="standard").fit(self.train)
+
+    @cached_property
+    def _encoded(self) -> EncodedTable:
+        return self._codec.encode(self.train, seed=self.seed)
+
+    @cached_property
+    def _bins(self) -> Bins:
+        return Bins.fit(self._encoded, self.train.label_codes)
+
+    @cached_property
+    def _encoded_held(self) -> EncodedTable:
+        return self._codec.encode(self.held, seed=self.seed)
 
     def scores(self, engine: str, amount: float) -> np.ndarray:
         """Return (2, 1 + resamples): macro AP and AUC of the learners' mean, with ``amount`` of the rows added."""

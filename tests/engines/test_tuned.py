@@ -159,3 +159,12 @@ def test_inner_splits_judge_the_rows_that_would_be_added(monkeypatch: pytest.Mon
     own = {row.tobytes() for row in fold._encoded.numeric}
     new = rows.numeric[len(fold.train) :]
     assert sum(row.tobytes() in own for row in new) == pytest.approx(len(new) / 2, abs=1)
+
+
+def test_a_class_on_a_lower_rung_is_tuned_too() -> None:
+    """Red when a fallback adds up to even where nothing shows that its rows help."""
+    train = gaussians(300, 7)
+    recipe = Recipe("cwgan-gp", budget={"steps": 5})
+    plan = complete(make_plan(train.counts(), "tuned"), recipe)
+    assert plan.unit_of(1).engine == "smote"
+    assert [len(rows) for rows in sample_all(fit_all(train, plan, recipe, seed=0), plan, seed=0)] == [0]
