@@ -94,7 +94,7 @@ class AutoEngine:
             choice = self._choose(train, seed=seed, context=replace(context, report=choosing))
             inner = replace(context, report=fitting)
         row = CATALOG.get(choice.engine)
-        settings = self._settings if row is not None and "preset" in row.options else {}
+        settings = self._settings if row is not None and row.info.trains else {}
         engine = make_engine(choice.engine, **settings)
         self._winner = engine.fit(train, seed=derive(seed, "winner"), context=inner)
         self._choice = choice
