@@ -46,7 +46,7 @@ class BalanceConfig(BaseModel):
     data: str | None = Field(None, description="parquet file or folder, CSV or TSV (also .gz)")
     label: str | None = Field(None, description="the label column")
     out: str | None = Field(None, description="destination folder; default: DATA's stem + '-balanced' beside it")
-    engine: str = Field("auto", description="generator: auto, a GAN preset, delta, copula, smote, oversample")
+    engine: str = Field("auto", description="generator: auto, a GAN preset, ctgan, delta, copula, smote ...")
     engine_options: dict[str, Scalar] = Field(default_factory=dict, description="options of a named engine")
     fine_tune: bool = Field(False, description="after the joint model, a short training per class")
     strategy: str | float | dict[Scalar, int] = Field("auto", description="how many rows each class gets")

@@ -5,6 +5,7 @@ May import data, encode, gan.config and its own room; torch and the rest of gan 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
@@ -143,6 +144,7 @@ class Adversarial:
         Raises TooFewRows for a class that ``context.want`` names, ConfigError where the base does not fit,
         EngineError where training fails.
         """
+        began = time.monotonic()
         base = context.base.inner if isinstance(context.base, Filtered) else context.base
         if base is not None and not isinstance(base, Adversarial):
             raise ConfigError(f"engine {self._name!r} cannot continue from {base.info.name!r}; only from a network")
@@ -161,7 +163,7 @@ class Adversarial:
         self._classes = train.classes
         rest, own = (MAX_ANCHORS, MAX_OWN_ANCHORS) if self._config.anchored else (MAX_ROWS, MAX_ROWS)
         rows = bounded(train, wanted, rest=rest, own=own, seed=seed)
-        self._model = self._train(train.take(rows), seed=seed, context=context, base=base)
+        self._model = self._train(train.take(rows), seed=seed, context=context, base=base, began=began)
         return self
 
     def _enough(self, code: int, classes: tuple[Label, ...]) -> None:
@@ -176,7 +178,9 @@ class Adversarial:
             raise ConfigError(f"the base model knows the classes {base._classes}, the rows have {train.classes}")
         return fitted(base._codec, base)
 
-    def _train(self, rows: TabularDataset, *, seed: int, context: FitContext, base: Adversarial | None) -> Fitted:
+    def _train(
+        self, rows: TabularDataset, *, seed: int, context: FitContext, base: Adversarial | None, began: float
+    ) -> Fitted:
         import torch
 
         from synthgen.gan.trainer import Anchors, TableRows, train
@@ -193,7 +197,10 @@ class Adversarial:
         def observe(progress: Progress) -> None:
             gap = progress.figures.get("earth_mover")
             shown = f", earth mover {gap:.3f}" if gap is not None else ""
-            context.report(progress.step / max(1, progress.steps), f"step {progress.step} of {progress.steps}{shown}")
+            share = progress.step / max(1, progress.steps)
+            if config.max_minutes is not None:
+                share = min(1.0, max(share, progress.seconds / (60.0 * config.max_minutes)))
+            context.report(share, f"step {progress.step} of {progress.steps}{shown}")
 
         table = TableRows(numeric, codes, codec.layout)
         anchors = None
@@ -209,6 +216,7 @@ class Adversarial:
             checkpoints=context.checkpoints,
             start=base._model if base is not None else None,
             anchors=anchors,
+            spent=time.monotonic() - began,
         )
 
     def sample(self, label: Label, n: int, *, seed: int) -> TabularDataset:

@@ -95,7 +95,7 @@ class AutoEngine:
             choice = self._choose(train, seed=seed, context=replace(context, report=choosing))
             inner = replace(context, report=fitting)
         row = CATALOG.get(choice.engine)
-        settings = self._settings if row is not None and "preset" in row.options else {}
+        settings = self._settings if row is not None and row.info.trains else {}
         engine = make_engine(choice.engine, **settings)
         if choice.per_row and choice.amount:
             engine = Mixed(engine)

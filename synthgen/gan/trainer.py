@@ -60,6 +60,7 @@ def train(
     checkpoints: Path | None = None,
     start: Fitted | None = None,
     anchors: Anchors | None = None,
+    spent: float = 0.0,
 ) -> Fitted:
     """Train on ``rows`` with ``labels`` (N,) int64 in [0, n_labels) and return the averaged generator, on the CPU.
 
@@ -67,9 +68,10 @@ def train(
     to the bit to a run that never stopped (same device and versions; a run cut by ``max_minutes`` excepted). ``start``
     gives the first weights, with fresh optimisers. With ``anchors``, the same rows, ``config.anchored`` of the draws
     start from one, and so can samples (those of ``start`` where it has some). ``observer`` hears of step 0 and every
-    look.
+    look. ``spent``: seconds of ``config.max_minutes`` that went before.
     Raises DataError, ConfigError, and Diverged naming the step where halving the rate twice did not help.
     """
+    began = time.monotonic()
     _check(rows, labels, n_labels)
     device = _device(config)
     with intra_op_threads(config.threads):
@@ -89,7 +91,7 @@ def train(
         mix = LabelMix(condition.codes(labels.to(device)), n_labels=condition.n_codes, uniform=config.label_mix)
         near = anchors.to(device) if anchors is not None else None
         data = _Data(rows.to(device), mix, condition, near, share=config.anchored)
-        run = _Run(state, data, config=config, seed=seed, device=device)
+        run = _Run(state, data, config=config, seed=seed, device=device, spent=spent + time.monotonic() - began)
         run.execute(observer or _nobody, folder)
     before = start.seen if start is not None else ()
     return Fitted(
@@ -128,14 +130,16 @@ class _Data:
 class _Run:
     """A state on its way through the steps of ``config``."""
 
-    def __init__(self, state: TrainState, data: _Data, *, config: TrainConfig, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, state: TrainState, data: _Data, *, config: TrainConfig, seed: int, device: torch.device, spent: float
+    ) -> None:
         self._state = state
         self._data = data
         self._config = config
         self._objective = OBJECTIVES[config.objective]
         self._seed = seed
         self._rng = torch.Generator(device)
-        self._began = time.monotonic()
+        self._began = time.monotonic() - spent
         self._sums = torch.zeros(4, device=device)
         self._since = 0
 

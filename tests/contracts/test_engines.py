@@ -12,6 +12,7 @@ from synthgen.engines.contract import CHECKS, Kit
 OPTIONS: dict[str, dict[str, object]] = {
     name: {"steps": 6, "width": 16, "noise": 8} for name in ENGINES if engine_info(name).trains
 }
+OPTIONS["ctgan"] = {"epochs": 1}
 OPTIONS["auto"] = {"candidates": ("delta", "copula-filter", "oversample")}
 
 

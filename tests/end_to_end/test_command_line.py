@@ -151,7 +151,7 @@ def test_check_judges_rows_of_another_tool(published, tmp_path):
         (("balance", "fraud.parquet", "--label", "fraudd"), 3, ("'fraudd'", "'fraud'")),
         (("balance", "nothing.parquet"), 3, ("nothing.parquet", "does not exist")),
         (("balance", "fraud.parquet"), 2, ("--label", "amount")),
-        (("balance", "fraud.parquet", "--label", "fraud", "--engine", "ctgan"), 2, ("ctgan", "cwgan-gp")),
+        (("balance", "fraud.parquet", "--label", "fraud", "--engine", "tvae"), 2, ("tvae", "cwgan-gp")),
         (("balance", "fraud.parquet", "--label", "fraud", "--format", "webdataset"), 2, ("format", "parquet")),
         (("balance", "fraud.parquet", "--label", "fraud", "--on-fail", "publish-real"), 2, ("on-fail", "keep-old")),
         (("balance", "fraud.parquet", "--label", "fraud", "--metric", "accuracy"), 2, ("average_precision",)),

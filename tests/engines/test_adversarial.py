@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 import torch
 
 from synthgen.data.layout import TableLayout
-from synthgen.engines import load_engine, make_engine
+from synthgen.engines import adversarial, load_engine, make_engine
 from synthgen.engines.adversarial import Adversarial, anchored_share
 from synthgen.engines.base import FitContext
 from synthgen.engines.contract import mixed_table
 from synthgen.engines.filter import Filtered
 from synthgen.errors import ConfigError, TooFewRows
+from synthgen.gan import trainer
+from synthgen.gan.trainer import Neighbours
 from synthgen.seeding import derive, torch_rng
 
 TINY: dict[str, object] = {"steps": 8, "width": 16, "noise": 8, "log_every": 2}
@@ -85,6 +88,29 @@ def test_settings_reach_the_trainer() -> None:
     assert (engine.config.steps, engine.config.width, engine.config.objective) == (7, 24, "gan")
     engine.fit(mixed_table({"a": 60, "b": 30}), seed=0)
     assert engine.step == 7
+
+
+def test_a_budget_of_minutes_counts_the_preparation_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, shares = [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def a_minute(*args: object) -> Neighbours:
+        now[0] += 60.0
+        return neighbours(*args)  # type: ignore[arg-type]
+
+    def a_second(*args: object) -> torch.Tensor:
+        now[0] += 1.0
+        return step(*args)  # type: ignore[arg-type]
+
+    neighbours, step = adversarial._neighbours, trainer._step
+    monkeypatch.setattr(adversarial, "_neighbours", a_minute)
+    monkeypatch.setattr(trainer, "_step", a_second)
+    context = FitContext(report=lambda share, message: shares.append(share))
+    options = {**TINY, "steps": 1_000_000, "max_minutes": 1.5}
+    engine = Adversarial("cwgan-gp", **options).fit(mixed_table({"a": 60, "b": 30}), seed=0, context=context)
+    assert engine.step == 30
+    assert shares[0] == 0.0
+    assert 2 / 3 <= shares[-2] < shares[-1] == 1.0
 
 
 def test_history_has_the_curves(tmp_path: Path) -> None:

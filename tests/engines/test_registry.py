@@ -26,6 +26,7 @@ def test_the_promised_engines_exist() -> None:
     presets = {"gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp"}
     others = {
         "auto",
+        "ctgan",
         "taught",
         "delta",
         "delta-filter",
@@ -48,6 +49,7 @@ def test_the_control_is_made_by_name_but_not_offered() -> None:
     ("name", "rows"),
     [
         ("cwgan-gp", 20),
+        ("ctgan", 20),
         ("taught", 5),
         ("copula", 5),
         ("delta", 2),
@@ -76,7 +78,7 @@ def test_unknown_name_lists_what_exists() -> None:
         make_engine("cwgangp")
     assert all(name in str(error.value) for name in ENGINES)
     with pytest.raises(ConfigError, match="unknown engine"):
-        engine_info("ctgan")
+        engine_info("tvae")
 
 
 def test_unknown_option_names_the_engine() -> None:
@@ -138,10 +140,11 @@ def test_a_folder_does_not_choose_what_is_imported(tmp_path: Path) -> None:
     assert "antigravity" not in sys.modules
 
 
-@pytest.mark.parametrize("name", ["delta", "copula-filter", "oversample", "smote"])
+@pytest.mark.parametrize("name", ["delta", "copula-filter", "oversample", "smote", "ctgan"])
 def test_damaged_folder_is_an_engine_error(tmp_path: Path, name: str) -> None:
-    train = mixed_table({"a": 60, "b": 15})
-    save_engine(make_engine(name).fit(train, seed=0), tmp_path)
+    train = mixed_table({"a": 60, "b": 20})
+    options = {"epochs": 1} if name == "ctgan" else {}
+    save_engine(make_engine(name, **options).fit(train, seed=0), tmp_path)
     for path in sorted(p for p in tmp_path.rglob("*") if p.is_file()):
         kept = path.read_bytes()
         path.unlink()
