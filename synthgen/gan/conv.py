@@ -27,6 +27,7 @@ from synthgen.gan.objective import CriticNorm
 
 LEAST: Final = 8  # pixels a side
 BLOCK: Final = 64  # samples that share a seed, and are always computed together
+LAID_OUT: Final = torch.channels_last  # oneDNN's own order: each convolution would turn pixels and back
 _FIRST: Final = 7  # the longest side that a generator starts from
 _LAST: Final = 3  # the longest side that a critic sums over
 _HEARD_FROM: Final = 14  # the side from which norms hear the class: how the layers below it draw is shared
@@ -120,7 +121,10 @@ def cut(images: Tensor, size: int) -> Tensor:
 
 @cache
 def _has_bfloat16(device: str) -> bool:
-    return device == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    told: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch does not tell
+    return bool(told.get("avx512_bf16"))
 
 
 def half(network: nn.Module, x: Tensor) -> contextlib.AbstractContextManager[None]:
@@ -173,7 +177,7 @@ class ConvGenerator(ImageGenerator):
         told = condition @ self.table
         with half(self, noise):
             h = torch.addmm(self.entry.bias, torch.cat([noise, told], 1), self.entry.weight.t())
-            h = h.view(len(noise), -1, self.side, self.side).contiguous(memory_format=torch.channels_last)
+            h = h.view(len(noise), -1, self.side, self.side).contiguous(memory_format=LAID_OUT)
             for up, norm in zip([None, *self._ups], self._norms, strict=True):
                 h = h if up is None else conv_transpose2d(h, up.effective(), stride=2, padding=1)
                 h = relu(norm(h, told))
@@ -217,7 +221,7 @@ class ConvCritic(Critic):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return the scores (N,) of images ``x`` (N, C, S, S)."""
         with half(self, x):
-            h = x.contiguous(memory_format=torch.channels_last)
+            h = x.contiguous(memory_format=LAID_OUT)
             for down, bias in zip(self._downs, self.biases, strict=True):
                 h = leaky_relu(conv2d(h, down.effective(), bias, stride=2, padding=1), _SLOPE)
             h = h.sum((2, 3), dtype=torch.float32)
@@ -233,7 +237,7 @@ class ConvCritic(Critic):
         levels = [x]
         with half(self, x):
             with torch.no_grad():
-                h = x.contiguous(memory_format=torch.channels_last)
+                h = x.contiguous(memory_format=LAID_OUT)
                 for weight, bias in zip(weights, self.biases, strict=True):
                     h = leaky_relu(conv2d(h, weight, bias, stride=2, padding=1), _SLOPE)
                     levels.append(h)

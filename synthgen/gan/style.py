@@ -18,7 +18,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 from synthgen.data.layout import ImageLayout
 from synthgen.gan.condition import Condition
 from synthgen.gan.config import TrainConfig
-from synthgen.gan.conv import ImageGenerator, Weight, class_table, cut, first_side, half, widths_of
+from synthgen.gan.conv import LAID_OUT, ImageGenerator, Weight, class_table, cut, first_side, half, widths_of
 from synthgen.gan.mlp import Dense
 from synthgen.seeding import torch_rng
 
@@ -106,7 +106,7 @@ class StyleGenerator(ImageGenerator):
         """Return the images of styles (N, W)."""
         grains = torch.split(noise[:, self.n_noise :], [side**2 for side in self.sides], dim=1)
         with half(self, noise):
-            h = self.start.expand(len(noise), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            h = self.start.expand(len(noise), -1, -1, -1).contiguous(memory_format=LAID_OUT)
             for layer, grain, side in zip(self.layers, grains, self.sides, strict=True):
                 h = layer(h, style, grain.view(-1, 1, side, side))
             h = conv2d(h, self.paint.effective(), self.tint)
