@@ -40,7 +40,7 @@ from synthgen.seeding import derive
 
 if TYPE_CHECKING:
     from synthgen.gan.rows import Rows
-    from synthgen.gan.trainer import Anchors, Fitted, Neighbours, Progress
+    from synthgen.gan.trainer import Anchors, Fitted, ImageAnchors, Neighbours, Progress
 
 _Codec = TabularCodec | ImageCodec
 
@@ -110,22 +110,22 @@ def _codec_of(train: TabularDataset | ImageDataset) -> _Codec:
 
 def _rows_of(
     train: TabularDataset | ImageDataset, codec: _Codec, *, anchored: bool, seed: int
-) -> tuple[Rows, Anchors | None]:
+) -> tuple[Rows, Anchors | ImageAnchors | None]:
     """Return the encoded training rows or images, and the rows that others can start from where they are wanted."""
     import torch
 
-    from synthgen.gan.trainer import Anchors, ImageRows, TableRows
+    from synthgen.gan.trainer import Anchors, ImageAnchors, ImageRows, TableRows
 
+    labels = torch.from_numpy(train.label_codes.astype(np.int64))
     if isinstance(codec, ImageCodec):
-        pixels = codec.encode(cast("ImageDataset", train), seed=seed).pixels
-        return ImageRows(torch.from_numpy(pixels), codec.layout), None
+        images = ImageRows(torch.from_numpy(codec.encode(cast("ImageDataset", train), seed=seed).pixels), codec.layout)
+        return images, ImageAnchors(images, labels) if anchored else None
     encoded = codec.encode(cast("TabularDataset", train), seed=seed)
     numeric = torch.from_numpy(np.ascontiguousarray(encoded.numeric, dtype=np.float32))
     codes = torch.from_numpy(np.ascontiguousarray(encoded.codes, dtype=np.int64))
     table = TableRows(numeric, codes, codec.layout)
     if not anchored:
         return table, None
-    labels = torch.from_numpy(train.label_codes.astype(np.int64))
     return table, Anchors(table, labels, _neighbours(encoded, train.label_codes, codec.layout.levels))
 
 
@@ -271,7 +271,7 @@ class Adversarial:
         if isinstance(codec, ImageCodec):
             parts = []
             for first in range(0, max(n, 1), CHUNK):
-                pixels, _ = model.sample(code, min(CHUNK, n - first), seed=network, first=first)
+                pixels, _ = model.sample(code, min(CHUNK, n - first), seed=network, first=first, anchored=1.0)
                 parts.append(codec.decode(EncodedImages(pixels.numpy()), label=known, seed=seed))
             return cast("TabularDataset", parts[0].concat(*parts[1:]))
         numeric, codes = model.sample(code, n, seed=network, anchored=anchored_share(codec.layout))

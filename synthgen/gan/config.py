@@ -87,8 +87,7 @@ class TrainConfig:
     ``rate`` is the generator's, the critic's is ``pace`` times that (Heusel et al. 2017): a generator that outruns
     its critic circles around the data. ``rate`` holds for the share ``hold`` of the run and falls linearly to zero
     over the rest. ``label_mix`` is the share of draws whose label is uniform over the classes, the others having the
-    rows' own frequencies. ``anchored`` is the share of draws that start from a real row, where the rows come with
-    their neighbours.
+    rows' own frequencies. ``anchored`` is the share of draws that start from a real row or image.
     For images alone: what the networks hear of the class grows from nothing over the first share ``ramp`` of the run,
     ``augment`` is the probability with which images are moved and coloured before the critic sees them, ``flips`` lets
     them be mirrored too, and ``truncation`` below 1 draws samples of the style network towards their class's mean.

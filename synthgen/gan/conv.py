@@ -134,6 +134,35 @@ def half(network: nn.Module, x: Tensor) -> contextlib.AbstractContextManager[Non
     return context
 
 
+def descent(channels: int, layout: ImageLayout, config: TrainConfig) -> tuple[list[int], int]:
+    """Return the channels of each side down to 3 pixels or fewer, the first ``channels``, and the last side."""
+    widths, side = [channels], layout.size
+    while side > _LAST:
+        widths.append(config.width * min(2 ** (len(widths) - 1), _WIDEST))
+        side //= 2
+    return widths, side
+
+
+class Look(nn.Module):
+    """What a generator sees of the image that it starts from: (N, noise) of a flag and an image."""
+
+    def __init__(self, layout: ImageLayout, config: TrainConfig, *, rng: torch.Generator) -> None:
+        super().__init__()
+        self.shape = (layout.channels, layout.size, layout.size)
+        widths, side = descent(layout.channels, layout, config)
+        self._downs = tuple(Weight(b, a, 4, 4, fan_in=16 * a, rng=rng) for a, b in pairwise(widths))
+        self.downs = nn.ModuleList(self._downs)
+        self.biases = nn.ParameterList(torch.zeros(width) for width in widths[1:])
+        self.out = Dense(1 + widths[-1] * side**2, config.noise, rng=rng)
+
+    def forward(self, shown: Tensor) -> Tensor:
+        """Return (N, noise) of what is ``shown`` (N, 1 + C S S)."""
+        h = shown[:, 1:].view(-1, *self.shape).contiguous(memory_format=LAID_OUT)
+        for down, bias in zip(self._downs, self.biases, strict=True):
+            h = leaky_relu(conv2d(h, down.effective(), bias, stride=2, padding=1), _SLOPE)
+        return torch.addmm(self.out.bias, torch.cat([shown[:, :1], h.flatten(1)], 1), self.out.weight.t())
+
+
 class ImageGenerator(Generator):
     """What the generators of images share: noise of one kind, blocks of 64 samples, pixels in [-1, 1]."""
 
@@ -149,8 +178,8 @@ class ConvGenerator(ImageGenerator):
     """Noise and class to an image: 4 x 4 transposed convolutions of stride 2 from 4 to 7 pixels up (DCGAN, 2016).
 
     A side that is no 4 to 7 times a power of two is cut from the next one that is. The class comes in beside the noise
-    (without, 8 pixels were of their class in 18 % of samples instead of 98 %) and in the norms from 14 pixels up, in
-    smaller images in the last one.
+    and the anchor that is shown (without, 8 pixels were of their class in 18 % of samples instead of 98 %), and in the
+    norms from 14 pixels up, in smaller images in the last one.
     """
 
     def __init__(self, layout: ImageLayout, condition: Condition, config: TrainConfig, *, rng: torch.Generator) -> None:
@@ -159,7 +188,9 @@ class ConvGenerator(ImageGenerator):
         self.side, doublings = first_side(layout.size)
         widths = widths_of(config, doublings)
         self.table = class_table(condition, rng)
-        self.entry = Dense(config.noise + condition.width, widths[0] * self.side**2, rng=rng)
+        self.look = Look(layout, config, rng=rng) if condition.shown else None
+        n_in = config.noise + condition.width + (config.noise if self.look else 0)
+        self.entry = Dense(n_in, widths[0] * self.side**2, rng=rng)
         sides = [self.side * 2**at for at in range(doublings + 1)]
         heard = [condition.width if side >= min(_HEARD_FROM, sides[-1]) else 0 for side in sides]
         self._norms = tuple(ClassNorm(c, e, rng=rng) for c, e in zip(widths, heard, strict=True))
@@ -174,9 +205,12 @@ class ConvGenerator(ImageGenerator):
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         """Return images (N, C, S, S) in [-1, 1]."""
-        told = condition @ self.table
+        told = condition[:, : len(self.table)] @ self.table
         with half(self, noise):
-            h = torch.addmm(self.entry.bias, torch.cat([noise, told], 1), self.entry.weight.t())
+            start = [noise, told]
+            if self.look is not None:
+                start.append(self.look(condition[:, len(self.table) :]))
+            h = torch.addmm(self.entry.bias, torch.cat(start, 1), self.entry.weight.t())
             h = h.view(len(noise), -1, self.side, self.side).contiguous(memory_format=LAID_OUT)
             for up, norm in zip([None, *self._ups], self._norms, strict=True):
                 h = h if up is None else conv_transpose2d(h, up.effective(), stride=2, padding=1)
@@ -188,7 +222,7 @@ class ConvGenerator(ImageGenerator):
 class ConvCritic(Critic):
     """4 x 4 convolutions of stride 2, summed over the last pixels, and a projection (Miyato & Koyama 2018).
 
-    It is shown augmented images in training, real and synthetic alike.
+    It is shown augmented images in training, real and synthetic alike; where one starts from an anchor, that too.
     """
 
     def __init__(
@@ -203,10 +237,9 @@ class ConvCritic(Critic):
         super().__init__()
         weight = _WEIGHTS[norm]
         self._augmentation = Augmentation(config.augment, colour=layout.channels == 3, flips=config.flips)
-        widths, side = [layout.channels], layout.size
-        while side > _LAST:
-            widths.append(config.width * min(2 ** (len(widths) - 1), _WIDEST))
-            side //= 2
+        self.n_codes, self.n_shown = condition.n_codes, condition.shown
+        seen = 2 * layout.channels + 1 if condition.shown else layout.channels
+        widths, _ = descent(seen, layout, config)
         self._downs = tuple(weight(b, a, 4, 4, fan_in=16 * a, rng=rng) for a, b in pairwise(widths))
         self.downs = nn.ModuleList(self._downs)
         self.biases = nn.ParameterList(torch.zeros(width) for width in widths[1:])
@@ -221,7 +254,7 @@ class ConvCritic(Critic):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return the scores (N,) of images ``x`` (N, C, S, S)."""
         with half(self, x):
-            h = x.contiguous(memory_format=LAID_OUT)
+            h = self._seen(x, condition)
             for down, bias in zip(self._downs, self.biases, strict=True):
                 h = leaky_relu(conv2d(h, down.effective(), bias, stride=2, padding=1), _SLOPE)
             h = h.sum((2, 3), dtype=torch.float32)
@@ -234,10 +267,10 @@ class ConvCritic(Critic):
         no gradient: cheaper than a double backward, and the same.
         """
         weights = [down.effective() for down in self._downs]
-        levels = [x]
         with half(self, x):
             with torch.no_grad():
-                h = x.contiguous(memory_format=LAID_OUT)
+                h = self._seen(x, condition)
+                levels = [h]
                 for weight, bias in zip(weights, self.biases, strict=True):
                     h = leaky_relu(conv2d(h, weight, bias, stride=2, padding=1), _SLOPE)
                     levels.append(h)
@@ -246,8 +279,16 @@ class ConvCritic(Critic):
                 g = _slope_backward(g, level, _SLOPE, True)
                 odd = below.shape[2] - 2 * level.shape[2]
                 g = conv_transpose2d(g, weight, stride=2, padding=1, output_padding=odd)
-        return g.float()
+        return g[:, : x.shape[1]].float()
+
+    def _seen(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Return images (N, *, S, S) as they are looked at: beside the anchor and its flag where one is shown."""
+        if self.n_shown:
+            shown = condition[:, self.n_codes :]
+            flag = shown[:, :1, None, None].expand(-1, -1, *x.shape[2:])
+            x = torch.cat([x, shown[:, 1:].view_as(x), flag], 1)
+        return x.contiguous(memory_format=LAID_OUT)
 
     def _direction(self, condition: Tensor) -> Tensor:
         """Return what the summed features are multiplied with (N, C): a part for all, and one for the class."""
-        return torch.addmm(self.head.effective(), condition, self.classes.effective())
+        return torch.addmm(self.head.effective(), condition[:, : self.n_codes], self.classes.effective())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from synthgen.gan.base import Critic, Generator
 from synthgen.gan.condition import condition_of
 from synthgen.gan.config import TrainConfig
 from synthgen.gan.files import Meta, layout_from_json, layout_to_json, read_checked, write_checked
+from synthgen.gan.image_anchors import ImageAnchors
 from synthgen.gan.networks import build
 from synthgen.gan.rows import sha256_of
 from synthgen.gan.state import History
@@ -25,6 +26,13 @@ from synthgen.seeding import torch_rng
 
 SCHEMA: Final = 1
 _STEM: Final = "model"
+
+
+def anchors_of(tensors: Mapping[str, Tensor], layout: Layout) -> Anchors | ImageAnchors:
+    """Return the anchors whose ``tensors`` these are."""
+    if isinstance(layout, TableLayout):
+        return Anchors.of(tensors, layout)
+    return ImageAnchors.of(tensors, layout)
 
 
 @contextmanager
@@ -54,7 +62,7 @@ class Fitted:
     seen: tuple[int, ...]
     history: History
     step: int
-    anchors: Anchors | None = None
+    anchors: Anchors | ImageAnchors | None = None
 
     def sample(self, label: int, n: int, *, seed: int, first: int = 0, anchored: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return samples ``first`` to ``first + n`` of the endless row of them that label and ``seed`` give.
@@ -121,7 +129,7 @@ class Fitted:
         layout = layout_from_json(cast("Meta", meta["layout"]))
         n_labels = cast("int", meta["n_labels"])
         kept = {k.removeprefix("anchors/"): v for k, v in tensors.items() if k.startswith("anchors/")}
-        anchors = Anchors.of(kept, layout) if kept and isinstance(layout, TableLayout) else None
+        anchors = anchors_of(kept, layout) if kept else None
         shown = anchors.width if anchors is not None else 0
         generator, critic = build(layout, condition_of(config, n_labels=n_labels, shown=shown), config)
         for part, module in (("generator/", generator), ("critic/", critic)):

@@ -30,6 +30,8 @@ def build(layout: Layout, condition: Condition, config: TrainConfig, *, seed: in
     norm = OBJECTIVES[config.objective].critic_norm
     of_generator, of_critic = torch_rng(seed, "init", "generator"), torch_rng(seed, "init", "critic")
     if isinstance(layout, ImageLayout):
+        if condition.shown and config.network == "style":
+            raise ConfigError("the style network starts from no real image; leave anchored at 0")
         generator = _IMAGE_GENERATORS[config.network](layout, condition, config, rng=of_generator)
         return generator, ConvCritic(layout, condition, config, norm=norm, rng=of_critic)
     if config.network != "plain":

@@ -23,13 +23,14 @@ from synthgen.gan.condition import Condition, condition_of
 from synthgen.gan.config import TrainConfig
 from synthgen.gan.files import Meta, layout_to_json
 from synthgen.gan.fitted import Fitted, intra_op_threads
+from synthgen.gan.image_anchors import ImageAnchors
 from synthgen.gan.networks import build
 from synthgen.gan.objective import OBJECTIVES, Objective, gradient_penalty
 from synthgen.gan.rows import ImageRows, LabelMix, Rows, TableRows, sha256_of
 from synthgen.gan.state import Snapshot, TrainState
 from synthgen.seeding import derive
 
-__all__ = ["Anchors", "Fitted", "ImageRows", "Neighbours", "Observer", "Progress", "TableRows", "train"]
+__all__ = ["Anchors", "Fitted", "ImageAnchors", "ImageRows", "Neighbours", "Observer", "Progress", "TableRows", "train"]
 
 _HALVINGS: Final = 2
 
@@ -59,7 +60,7 @@ def train(
     observer: Observer | None = None,
     checkpoints: Path | None = None,
     start: Fitted | None = None,
-    anchors: Anchors | None = None,
+    anchors: Anchors | ImageAnchors | None = None,
 ) -> Fitted:
     """Train on ``rows`` with ``labels`` (N,) int64 in [0, n_labels) and return the averaged generator, on the CPU.
 
@@ -112,7 +113,7 @@ class _Data:
     rows: Rows
     mix: LabelMix
     condition: Condition
-    anchors: Anchors | None
+    anchors: Anchors | ImageAnchors | None
     share: float
 
     def draw(self, n: int, rng: torch.Generator, *, heard: float) -> tuple[Tensor, Tensor, Tensor]:

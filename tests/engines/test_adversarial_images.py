@@ -121,3 +121,17 @@ def test_more_images_than_are_learned_from_are_bounded(data: ImageDataset, monke
     )
     Adversarial("cwgan-gp", **TINY).fit(data, seed=0, context=context)
     assert 20 <= seen[0] <= 30
+
+
+def test_images_can_start_from_real_ones_of_their_class(data: ImageDataset, tmp_path: Path) -> None:
+    settings = {**TINY, "anchored": 0.5}
+    engine = Adversarial("cwgan-gp", **settings).fit(data, seed=0)
+    made = engine.sample("frame", 90, seed=1)
+    engine.save(tmp_path)
+    assert Adversarial.load(tmp_path).sample("frame", 90, seed=1).fingerprint() == made.fingerprint()
+    assert engine.sample("frame", 70, seed=1).fingerprint() == made.take(np.arange(70)).fingerprint()
+    assert len(engine._model.anchors.rows) == 130  # type: ignore[union-attr]
+    context = FitContext(base=engine, want={"frame": 20})
+    tuned = Adversarial("cwgan-gp", **settings).fit(data.of_class("frame"), seed=0, context=context)
+    assert tuned._model.anchors is engine._model.anchors  # type: ignore[union-attr]
+    assert len(tuned.sample("frame", 5, seed=0)) == 5

@@ -16,6 +16,7 @@ from synthgen.gan.base import Critic
 from synthgen.gan.condition import condition_of
 from synthgen.gan.config import PRESETS
 from synthgen.gan.conv import SpectralWeight, first_side
+from synthgen.gan.image_anchors import ImageAnchors
 from synthgen.gan.networks import build
 from synthgen.gan.rows import ImageRows
 from synthgen.gan.style import StyledLayer
@@ -185,6 +186,7 @@ def test_images_of_a_model_do_not_depend_on_how_they_are_cut(tmp_path):
     for cuts in ([0, 1, 63, 64, 65, 150], [0, 100, 150]):
         parts = [model.sample(1, high - low, seed=5, first=low)[0] for low, high in itertools.pairwise(cuts)]
         assert torch.equal(whole, torch.cat(parts))
+    assert not torch.equal(whole[:64], whole[64:128])
     assert torch.equal(whole[77:78], model.sample(1, 1, seed=5, first=77)[0])
     model.save(tmp_path)
     again = Fitted.load(tmp_path)
@@ -228,3 +230,74 @@ def test_images_that_do_not_fit_are_refused():
     other, _ = pictures()
     assert rows.digest() == other.digest()
     assert torch.equal(rows.batch(torch.tensor([2, 2]))[0], rows.batch(torch.tensor([0, 2]))[1])
+
+
+def anchors_of_five():
+    labels = torch.tensor([0, 1, 0, 0, 2])
+    pixels = torch.arange(5.0).view(5, 1, 1, 1).expand(5, 1, 8, 8).contiguous()
+    return ImageAnchors(ImageRows(pixels, PIXELS), labels), labels
+
+
+def test_a_pair_is_an_anchor_and_another_image_of_its_class():
+    anchors, labels = anchors_of_five()
+    index = torch.arange(5).repeat(400)
+    beside, shown = anchors.pairs(index, share=0.5, rng=torch_rng(0))
+    flag, image = shown[:, 0] == 1, shown[:, 1:]
+    assert flag.double().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert torch.equal(labels[beside], labels[index])
+    assert torch.equal(image[flag], index[flag].float().unsqueeze(1).expand(-1, 64))
+    assert torch.equal(beside[~flag], index[~flag])
+    assert shown[~flag].abs().sum() == 0
+    several = flag & (labels[index] == 0)
+    assert (beside[several] != index[several]).all()
+    found = {tuple(pair) for pair in torch.stack([index, beside], 1)[several].tolist()}
+    assert found == set(itertools.permutations((0, 2, 3), 2))
+    alone = flag & (labels[index] > 0)
+    assert torch.equal(beside[alone], index[alone])  # the only image of a class is its own pair
+
+
+def test_samples_start_from_images_of_their_class():
+    anchors, _ = anchors_of_five()
+    shown = anchors.shown(0, 500, share=1.0, rng=torch_rng(0))
+    assert shown[:, 1].unique().tolist() == [0.0, 2.0, 3.0]
+    assert anchors.shown(2, 4, share=1.0, rng=torch_rng(0))[:, 1:].unique().tolist() == [4.0]
+    assert anchors.shown(0, 500, share=0.0, rng=torch_rng(0)).abs().sum() == 0
+
+
+def test_a_model_that_starts_from_images_trains_saves_and_continues(tmp_path):
+    rows, labels = pictures()
+    config = tiny_images(anchored=0.5)
+    model = train(rows, labels, n_labels=2, config=config, seed=0, anchors=ImageAnchors(rows, labels))
+    model.save(tmp_path / "model")
+    again = Fitted.load(tmp_path / "model")
+    for share in (0.0, 1.0):
+        made = model.sample(1, 70, seed=2, anchored=share)[0]
+        assert torch.equal(made, again.sample(1, 70, seed=2, anchored=share)[0])
+        assert torch.equal(made[66:], model.sample(1, 4, seed=2, first=66, anchored=share)[0])
+    assert not torch.equal(model.sample(1, 5, seed=2, anchored=1.0)[0], model.sample(1, 5, seed=2)[0])
+    parts = {"rows": rows, "labels": labels, "n_labels": 2, "config": config, "seed": 0}
+    folder = tmp_path / "run"
+    train(**parts, anchors=ImageAnchors(rows, labels), checkpoints=folder)
+    for path in folder.glob("step-00000004*"):
+        path.unlink()
+    assert bits(train(**parts, anchors=ImageAnchors(rows, labels), checkpoints=folder)) == bits(model)
+    with pytest.raises(ConfigError, match="the style network starts from no real image; leave anchored at 0"):
+        train(rows, labels, n_labels=2, config=tiny_images("style", anchored=0.5), seed=0, anchors=model.anchors)
+    with pytest.raises(DataError, match=r"labels of anchors must be int64 of shape \(60,\)"):
+        ImageAnchors(rows, labels[:5])
+
+
+def test_generator_and_critic_look_at_the_anchor():
+    config = tiny_images()
+    rows, labels = pictures()
+    anchors = ImageAnchors(rows, labels)
+    condition = condition_of(config, n_labels=2, shown=anchors.width)
+    generator, critic = (part.eval() for part in build(PIXELS, condition, config))
+    noise, code = generator.noise(6, torch_rng(0)), condition.one_hot(torch.zeros(6).long())
+    told = [torch.cat([code, anchors.shown(0, 6, share=1.0, rng=torch_rng(seed))], 1) for seed in (1, 2)]
+    x, other = generator(noise, told[0]), generator(noise, told[1])
+    assert not torch.equal(x, other)
+    assert not torch.equal(critic(x, told[0]), critic(x, told[1]))
+    mine, theirs = critic.input_gradient(x, told[0]), Critic.input_gradient(critic, x, told[0])
+    assert mine.shape == x.shape
+    torch.testing.assert_close(mine, theirs)
