@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Self, cast
 import numpy as np
 
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.images import ImageDataset
 from synthgen.data.layout import TableLayout
 from synthgen.data.schema import Label
-from synthgen.encode.base import EncodedTable
+from synthgen.encode.base import EncodedImages, EncodedTable
+from synthgen.encode.image import ImageCodec
 from synthgen.encode.tabular import TabularCodec
 from synthgen.engines.base import (
     Engine,
@@ -34,17 +36,21 @@ from synthgen.engines.filter import Filtered
 from synthgen.engines.neighbours import AROUND, jittered, kin, nearest
 from synthgen.engines.pool import bounded, dense
 from synthgen.errors import ConfigError, TooFewRows
-from synthgen.gan.config import TrainConfig, preset
+from synthgen.gan.config import IMAGES_ONLY, TrainConfig, preset
 from synthgen.seeding import derive
 
 if TYPE_CHECKING:
-    from synthgen.gan.trainer import Fitted, Neighbours, Progress
+    from synthgen.gan.rows import Rows
+    from synthgen.gan.trainer import Anchors, Fitted, ImageAnchors, Neighbours, Progress
+
+_Codec = TabularCodec | ImageCodec
 
 MAX_ROWS = 200_000
 MAX_ANCHORS, MAX_OWN_ANCHORS = 20_000, 5_000
 JOINT = 0.5
 KIN, MOST_KIN = 0.025, 80
 FINE_TUNE = 0.25
+CHUNK = 4_096  # images decoded at a time
 
 
 def build(
@@ -62,6 +68,7 @@ def build(
     networks over-generate three times.
     ``fine_tune`` is the number of steps when continuing from a base (a quarter of ``steps`` by default);
     ``settings`` are the trainer's own (steps, max_minutes, width ...). Raises ConfigError for an unknown one.
+    Of images only copies are dropped.
     """
     engine = Adversarial(preset, fine_tune=fine_tune, **settings)
     if overdraw is None:
@@ -98,12 +105,38 @@ def _neighbours(encoded: EncodedTable, labels: np.ndarray, levels: tuple[int, ..
     )
 
 
-class Adversarial:
-    """A GAN preset on tables: one conditional model over all classes, or one model for each class's own rows.
+def _codec_of(train: TabularDataset | ImageDataset) -> _Codec:
+    return ImageCodec().fit(train) if isinstance(train, ImageDataset) else TabularCodec().fit(train)
 
-    Where the preset is ``anchored`` (cwgan-gp), a share of the rows starts from a real row of the class, moved by the
-    difference of two near rows and by what the network adds: the model then holds its training rows, encoded, as
-    ``delta`` does, and is as confidential as they are.
+
+def _rows_of(
+    train: TabularDataset | ImageDataset, codec: _Codec, *, anchored: bool, seed: int
+) -> tuple[Rows, Anchors | ImageAnchors | None]:
+    """Return the encoded training rows or images, and the rows that others can start from where they are wanted."""
+    import torch
+
+    from synthgen.gan.trainer import Anchors, ImageAnchors, ImageRows, TableRows
+
+    labels = torch.from_numpy(train.label_codes.astype(np.int64))
+    if isinstance(codec, ImageCodec):
+        images = ImageRows(torch.from_numpy(codec.encode(cast("ImageDataset", train), seed=seed).pixels), codec.layout)
+        return images, ImageAnchors(images, labels) if anchored else None
+    encoded = codec.encode(cast("TabularDataset", train), seed=seed)
+    numeric = torch.from_numpy(np.ascontiguousarray(encoded.numeric, dtype=np.float32))
+    codes = torch.from_numpy(np.ascontiguousarray(encoded.codes, dtype=np.int64))
+    table = TableRows(numeric, codes, codec.layout)
+    if not anchored:
+        return table, None
+    return table, Anchors(table, labels, _neighbours(encoded, train.label_codes, codec.layout.levels))
+
+
+class Adversarial:
+    """A GAN preset on tables or images: one conditional model over all classes, or one for each class's own rows.
+
+    The data decide the networks and the settings that are not given. An image can be replayed from model, label, seed
+    and index: it does not depend on how many are drawn. Where the preset is ``anchored`` (cwgan-gp on tables), a share
+    of the rows starts from a real row of the class, moved by the difference of two near rows and by what the network
+    adds: the model then holds its training rows, encoded, as ``delta`` does, and is as confidential as they are.
     """
 
     def __init__(self, name: str = "cwgan-gp", *, fine_tune: int | None = None, **settings: object) -> None:
@@ -111,7 +144,7 @@ class Adversarial:
         if fine_tune is not None and (isinstance(fine_tune, bool) or int(fine_tune) != fine_tune or fine_tune < 1):
             raise ConfigError(f"fine_tune must be a number of steps from 1 on, got {fine_tune!r}")
         self._name, self._settings, self._fine_tune = name, dict(settings), fine_tune
-        self._codec: TabularCodec | None = None
+        self._codec: _Codec | None = None
         self._model: Fitted | None = None
         self._classes: tuple[Label, ...] = ()
         self._counts: tuple[int, ...] = ()
@@ -123,7 +156,7 @@ class Adversarial:
 
     @property
     def config(self) -> TrainConfig:
-        """The training settings."""
+        """The training settings: for tables before ``fit``, for the data after it."""
         return self._config
 
     @property
@@ -136,63 +169,86 @@ class Adversarial:
         """The generator step that training reached."""
         return self._model.step if self._model else 0
 
-    def fit(self, train: TabularDataset, *, seed: int, context: FitContext = FitContext()) -> Self:  # noqa: B008
+    def fit(
+        self,
+        train: TabularDataset | ImageDataset,
+        *,
+        seed: int,
+        context: FitContext = FitContext(),  # noqa: B008
+    ) -> Self:
         """Train on at most 200,000 rows and as many of each wanted class; from ``context.base`` on where it is given.
 
-        Where rows serve as anchors: on at most 20,000 rows and 5,000 of each wanted class, and the model keeps them.
+        Images, and rows that serve as anchors: at most 20,000, and 5,000 of each wanted class; anchors are kept.
 
-        Raises TooFewRows for a class that ``context.want`` names, ConfigError where the base does not fit,
+        Raises TooFewRows for a class that ``context.want`` names, ConfigError where the base or the data do not fit,
         EngineError where training fails.
         """
         began = time.monotonic()
         base = context.base.inner if isinstance(context.base, Filtered) else context.base
         if base is not None and not isinstance(base, Adversarial):
             raise ConfigError(f"engine {self._name!r} cannot continue from {base.info.name!r}; only from a network")
+        if self._name in IMAGES_ONLY and isinstance(train, TabularDataset):
+            raise ConfigError(f"engine {self._name!r} makes images and got a table; use 'cwgan-gp'")
         present = {label: n for label, n in train.counts().items() if n}
         if not self.info.conditional and len(present) > 1:
             raise ConfigError(
                 f"engine {self._name!r} models one class at a time but got rows of {len(present)}; "
-                f"fit it on one class's rows, or use 'c{self._name}'"
+                f"fit it on one class's rows, or use {'c' + self._name!r}"
             )
         wanted = {label: present.get(label, 0) for label in context.wanted(present)}
         self._counts = tuple(train.counts().values())
         for label in wanted if context.want is not None else ():
             self._enough(train.classes.index(label), train.classes)
         context.report(0.0, "encoding")
-        self._codec = self._same_codec(base, train) if base else TabularCodec().fit(train)
+        self._codec = self._same_codec(base, train) if base else _codec_of(train)
+        self._config = preset(self._name, self._codec.layout, **self._settings)
         self._classes = train.classes
-        rest, own = (MAX_ANCHORS, MAX_OWN_ANCHORS) if self._config.anchored else (MAX_ROWS, MAX_ROWS)
+        few = self._config.anchored or isinstance(train, ImageDataset)
+        rest, own = (MAX_ANCHORS, MAX_OWN_ANCHORS) if few else (MAX_ROWS, MAX_ROWS)
         rows = bounded(train, wanted, rest=rest, own=own, seed=seed)
         self._model = self._train(train.take(rows), seed=seed, context=context, base=base, began=began)
         return self
+
+    def _fitted_codec(self) -> _Codec:
+        return cast("_Codec", fitted(self._codec, self))
+
+    @property
+    def _of_images(self) -> bool:
+        return isinstance(self._codec, ImageCodec)
 
     def _enough(self, code: int, classes: tuple[Label, ...]) -> None:
         if self._counts[code] < self.info.min_rows:
             raise TooFewRows(
                 f"class {classes[code]!r} has {self._counts[code]} training rows, engine {self._name!r} needs "
-                f"{self.info.min_rows}; use smote (2) or oversample (1)"
+                f"{self.info.min_rows}; use {'oversample' if self._of_images else 'smote (2) or oversample'} (1)"
             )
 
-    def _same_codec(self, base: Adversarial, train: TabularDataset) -> TabularCodec:
+    def _same_codec(self, base: Adversarial, train: TabularDataset | ImageDataset) -> _Codec:
         if base._classes != train.classes:
             raise ConfigError(f"the base model knows the classes {base._classes}, the rows have {train.classes}")
-        return fitted(base._codec, base)
+        codec = base._fitted_codec()
+        if isinstance(codec, ImageCodec) != isinstance(train, ImageDataset):
+            raise ConfigError("the base model is one of images, the rows are of a table, or the other way round")
+        return codec
 
     def _train(
-        self, rows: TabularDataset, *, seed: int, context: FitContext, base: Adversarial | None, began: float
+        self,
+        train: TabularDataset | ImageDataset,
+        *,
+        seed: int,
+        context: FitContext,
+        base: Adversarial | None,
+        began: float,
     ) -> Fitted:
         import torch
 
-        from synthgen.gan.trainer import Anchors, TableRows, train
+        from synthgen.gan.trainer import train as fit
 
-        codec, config = fitted(self._codec, self), self._config
-        if base is not None:
+        codec = self._fitted_codec()
+        config = self._config
+        if base is not None:  # its class is known, so it is heard at once
             steps = self._fine_tune or max(1, round(FINE_TUNE * config.steps))
-            config = preset(self._name, **{**self._settings, "steps": steps})
-        encoded = codec.encode(rows, seed=derive(seed, "encode"))
-        labels = torch.from_numpy(rows.label_codes.astype(np.int64))
-        numeric = torch.from_numpy(np.ascontiguousarray(encoded.numeric, dtype=np.float32))
-        codes = torch.from_numpy(np.ascontiguousarray(encoded.codes, dtype=np.int64))
+            config = preset(self._name, codec.layout, **{**self._settings, "steps": steps, "ramp": 0.0})
 
         def observe(progress: Progress) -> None:
             gap = progress.figures.get("earth_mover")
@@ -202,14 +258,12 @@ class Adversarial:
                 share = min(1.0, max(share, progress.seconds / (60.0 * config.max_minutes)))
             context.report(share, f"step {progress.step} of {progress.steps}{shown}")
 
-        table = TableRows(numeric, codes, codec.layout)
-        anchors = None
-        if config.anchored and (base is None or (base._model and base._model.anchors)):
-            anchors = Anchors(table, labels, _neighbours(encoded, rows.label_codes, codec.layout.levels))
-        return train(
-            table,
-            labels,
-            n_labels=len(rows.classes),
+        anchored = bool(config.anchored and (base is None or (base._model and base._model.anchors)))
+        rows, anchors = _rows_of(train, codec, anchored=anchored, seed=derive(seed, "encode"))
+        return fit(
+            rows,
+            torch.from_numpy(train.label_codes.astype(np.int64)),
+            n_labels=len(train.classes),
             config=config,
             seed=derive(seed, "train"),
             observer=observe,
@@ -220,26 +274,35 @@ class Adversarial:
         )
 
     def sample(self, label: Label, n: int, *, seed: int) -> TabularDataset:
-        """Return ``n`` rows of ``label``."""
-        model, codec, n = fitted(self._model, self), fitted(self._codec, self), check_count(n)
+        """Return ``n`` rows or images of ``label``, of the kind that ``fit`` was given."""
+        model, n = fitted(self._model, self), check_count(n)
+        codec = self._fitted_codec()
         code = code_of(self._classes, label, engine=self._name)
         self._enough(code, self._classes)
-        numeric, codes = model.sample(code, n, seed=derive(seed, "network"), anchored=anchored_share(codec.layout))
+        network, known = derive(seed, "network"), self._classes[code]
+        if isinstance(codec, ImageCodec):
+            parts = []
+            for first in range(0, max(n, 1), CHUNK):
+                pixels, _ = model.sample(code, min(CHUNK, n - first), seed=network, first=first, anchored=1.0)
+                parts.append(codec.decode(EncodedImages(pixels.numpy()), label=known, seed=seed))
+            return cast("TabularDataset", parts[0].concat(*parts[1:]))
+        numeric, codes = model.sample(code, n, seed=network, anchored=anchored_share(codec.layout))
         encoded = EncodedTable(numeric=numeric.numpy(), codes=codes.numpy().astype(np.int32))
-        return codec.decode(encoded, label=self._classes[code], seed=derive(seed, "decode"))
+        return codec.decode(encoded, label=known, seed=derive(seed, "decode"))
 
     def save(self, folder: Path) -> None:
         """Write engine.json, the codec and the weights (safetensors)."""
         model = fitted(self._model, self)
         state: Mapping[str, object] = {
             "preset": self._name,
+            "modality": "image" if self._of_images else "table",
             "settings": self._settings,
             "fine_tune": self._fine_tune,
             "classes": labels_to_json(self._classes),
             "counts": list(self._counts),
         }
         write_state(folder, self, state)
-        fitted(self._codec, self).save(folder / "codec")
+        self._fitted_codec().save(folder / "codec")
         model.save(folder / "network")
 
     @classmethod
@@ -253,6 +316,8 @@ class Adversarial:
             engine = cls(str(state["preset"]), fine_tune=cast("int | None", state["fine_tune"]), **settings)
             engine._classes = tuple(cast("list[Label]", state["classes"]))
             engine._counts = tuple(cast("list[int]", state["counts"]))
-            engine._codec = TabularCodec.load(folder / "codec")
+            codec = ImageCodec if state.get("modality") == "image" else TabularCodec
+            engine._codec = codec.load(folder / "codec")
         engine._model = Fitted.load(folder / "network")
+        engine._config = preset(engine._name, engine._codec.layout, **settings)
         return engine

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from synthgen.engines.base import EngineInfo
 
 NETWORK_ROWS = 20
 PRESETS = ("gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp")
+IMAGE_PRESETS = ("dcgan", "cdcgan", "style")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def _info(name: str, min_rows: int, summary: str, when: str, **facts: bool) -> E
     return EngineInfo(
         name=name,
         summary=summary,
-        modalities=("table",),
+        modalities=("table", "image") if facts.get("images") else ("table",),
         origin="repeated" if facts.get("repeats") else "synthetic",
         trains=facts.get("trains", False),
         conditional=facts.get("conditional", True),
@@ -72,8 +73,18 @@ def _network(name: str) -> Row:
     when = {
         "cwgan-gp": "20 rows of the class or more; starts from real rows and keeps them, encoded; trains a network",
     }.get(name, "to compare with cwgan-gp" if conditional else "to compare: it sees the rows of one class only")
-    info = _info(name, NETWORK_ROWS, summary, when, trains=True, conditional=conditional)
+    info = _info(name, NETWORK_ROWS, summary, when, trains=True, conditional=conditional, images=True)
     return Row(info, "synthgen.engines.adversarial:build", {"preset": name})
+
+
+def _image_network(name: str) -> Row:
+    summary, when = {
+        "dcgan": ("gan under its name on images", "to compare: it sees the images of one class only"),
+        "cdcgan": ("cgan under its name on images", "to compare with cwgan-gp"),
+        "style": ("cwgan-gp with a style-based generator", "to compare with cwgan-gp; a step costs more"),
+    }[name]
+    info = _info(name, NETWORK_ROWS, summary, when, trains=True, conditional=name != "dcgan")
+    return Row(replace(info, modalities=("image",)), "synthgen.engines.adversarial:build", {"preset": name})
 
 
 def _rows() -> dict[str, Row]:
@@ -97,6 +108,7 @@ def _rows() -> dict[str, Row]:
         trains=True,
     )
     rows.append(Row(library, "synthgen.engines.ctgan:build"))
+    rows += [_image_network(name) for name in IMAGE_PRESETS]
     for name, (summary, when) in _BASES.items():
         filtered = _info(
             f"{name}-filter",

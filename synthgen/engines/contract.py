@@ -90,10 +90,14 @@ class Kit:
     def __init__(self, factory: Factory) -> None:
         self.factory = factory
 
+    def make(self, labels: Mapping[Label, int], *, seed: int = 0) -> TabularDataset:
+        """Return data with ``labels`` (label -> rows): the mixed table; a kit for images makes those."""
+        return mixed_table(labels, seed=seed)
+
     @cached_property
     def data(self) -> TabularDataset:
-        """The mixed table, its rare class called "rare"."""
-        return mixed_table({"common": COMMON, "other": RARE + 20, "rare": RARE})
+        """Data whose rare class is called "rare"."""
+        return self.make({"common": COMMON, "other": RARE + 20, "rare": RARE})
 
     @cached_property
     def train(self) -> TabularDataset:
@@ -119,19 +123,19 @@ def rows_for(engine: Engine, data: TabularDataset, label: Label) -> TabularDatas
 def check_info(kit: Kit) -> None:
     """The facts are complete before a fit, and still hold after it."""
     before, after = kit.factory().info, kit.fitted.info
-    _require(bool(before.name and before.summary and before.when), "info has an empty name, summary or when")
-    _require(before.min_rows >= 1, f"min_rows is {before.min_rows}, less than 1")
-    _require("table" in before.modalities or "image" in before.modalities, f"unknown modalities {before.modalities}")
-    _require(after.origin in ("synthetic", "repeated"), f"unknown origin {after.origin!r}")
-    _require(before.name == after.name, "fit changed the engine's name")
-    _require(isinstance(kit.fitted, Engine), "the engine lacks a member of the protocol")
+    require(bool(before.name and before.summary and before.when), "info has an empty name, summary or when")
+    require(before.min_rows >= 1, f"min_rows is {before.min_rows}, less than 1")
+    require("table" in before.modalities or "image" in before.modalities, f"unknown modalities {before.modalities}")
+    require(after.origin in ("synthetic", "repeated"), f"unknown origin {after.origin!r}")
+    require(before.name == after.name, "fit changed the engine's name")
+    require(isinstance(kit.fitted, Engine), "the engine lacks a member of the protocol")
 
 
 def check_counts(kit: Kit) -> None:
     """Exactly the rows asked for, none included; a negative count is refused."""
     for n in (0, 1, 7, 53):
         got = len(kit.fitted.sample("rare", n, seed=n))
-        _require(got == n, f"asked for {n} rows, got {got}")
+        require(got == n, f"asked for {n} rows, got {got}")
     _raises(ConfigError, lambda: kit.fitted.sample("rare", -1, seed=0), "sampling -1 rows")
 
 
@@ -140,14 +144,14 @@ def check_schema(kit: Kit) -> None:
     want = kit.data.table.schema
     for rows in (kit.rows, kit.fitted.sample("rare", 0, seed=0)):
         got = rows.table.schema
-        _require(got.equals(want, check_metadata=True), f"the schema differs:\n{got}\nwanted:\n{want}")
-        _require(rows.schema == kit.data.schema and rows.classes == kit.data.classes, "schema or classes differ")
+        require(got.equals(want, check_metadata=True), f"the schema differs:\n{got}\nwanted:\n{want}")
+        require(rows.schema == kit.data.schema and rows.classes == kit.data.classes, "schema or classes differ")
 
 
 def check_label(kit: Kit) -> None:
     """Every row has the label that was asked for."""
     wrong = {label: n for label, n in kit.rows.counts().items() if n and label != "rare"}
-    _require(not wrong, f"asked for 'rare', got also {wrong}")
+    require(not wrong, f"asked for 'rare', got also {wrong}")
 
 
 def check_determinism(kit: Kit) -> None:
@@ -156,13 +160,13 @@ def check_determinism(kit: Kit) -> None:
     again.sample("rare", 3, seed=1)
     for seed in (5, 6):
         first, second = (engine.sample("rare", 60, seed=seed) for engine in (kit.fitted, again))
-        _require(first.fingerprint() == second.fingerprint(), f"two fits differ for seed {seed}")
+        require(first.fingerprint() == second.fingerprint(), f"two fits differ for seed {seed}")
 
 
 def check_seeds_differ(kit: Kit) -> None:
     """Another seed gives other rows."""
     first, second = (kit.fitted.sample("rare", 60, seed=seed).fingerprint() for seed in (1, 2))
-    _require(first != second, "seeds 1 and 2 give the same rows")
+    require(first != second, "seeds 1 and 2 give the same rows")
 
 
 def check_save_load(kit: Kit) -> None:
@@ -170,13 +174,13 @@ def check_save_load(kit: Kit) -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_engine(kit.fitted, Path(folder) / "model")
         pickles = [p.name for p in Path(folder).rglob("*") if p.suffix in (".pkl", ".pickle", ".pt", ".joblib")]
-        _require(not pickles, f"save wrote pickles: {pickles}")
+        require(not pickles, f"save wrote pickles: {pickles}")
         loaded = load_engine(Path(folder) / "model", trusted=[class_path(kit.fitted)])
     for seed in (5, 6):
         first, second = (engine.sample("rare", 70, seed=seed) for engine in (kit.fitted, loaded))
         same = first.fingerprint() == second.fingerprint()
-        _require(same, f"the loaded engine differs for seed {seed}")
-    _require(loaded.info == kit.fitted.info, "the loaded engine states other facts")
+        require(same, f"the loaded engine differs for seed {seed}")
+    require(loaded.info == kit.fitted.info, "the loaded engine states other facts")
 
 
 def check_ranges(kit: Kit) -> None:
@@ -186,21 +190,21 @@ def check_ranges(kit: Kit) -> None:
         if made["min"] is None:
             continue
         inside = real["min"] <= made["min"] and made["max"] <= real["max"]
-        _require(inside, f"column {name!r} leaves the range {real}: {made}")
+        require(inside, f"column {name!r} leaves the range {real}: {made}")
 
 
 def check_grid(kit: Kit) -> None:
     """Whole numbers stay on the values that the column's steps allow."""
     steps = kit.rows.table.column("steps").drop_null().to_numpy()
     off = steps[steps % 5 != 0]
-    _require(len(off) == 0, f"column 'steps' holds multiples of 5 only, got {off[:5].tolist()}")
+    require(len(off) == 0, f"column 'steps' holds multiples of 5 only, got {off[:5].tolist()}")
 
 
 def check_categories(kit: Kit) -> None:
     """No category that the training rows do not have."""
     for name in ("vip", "colour", "city", "grade"):
         real, made = ({*data.table.column(name).to_pylist()} for data in (kit.data, kit.rows))
-        _require(made <= real | {None}, f"column {name!r} has new categories {made - real}")
+        require(made <= real | {None}, f"column {name!r} has new categories {made - real}")
 
 
 def check_missing(kit: Kit) -> None:
@@ -210,35 +214,35 @@ def check_missing(kit: Kit) -> None:
         all_missing = kit.data.table.column(name).null_count
         made = kit.rows.table.column(name).null_count / len(kit.rows)
         share = real.column(name).null_count / len(real)
-        _require(all_missing > 0 or made == 0, f"column {name!r} has no missing values, the new rows {made:.0%}")
+        require(all_missing > 0 or made == 0, f"column {name!r} has no missing values, the new rows {made:.0%}")
         close = abs(made - share) <= MISSING_SLACK
-        _require(close or kit.fitted.info.trains, f"column {name!r}: {made:.0%} missing, {share:.0%} in the class")
+        require(close or kit.fitted.info.trains, f"column {name!r}: {made:.0%} missing, {share:.0%} in the class")
 
 
 def check_ids(kit: Kit) -> None:
     """Ids are new and different from each other; rows that repeat real ones repeat real ones exactly."""
     if kit.fitted.info.origin == "repeated":
         known = set(kit.data.of_class("rare").feature_hashes().tolist())
-        _require(set(kit.rows.feature_hashes().tolist()) <= known, "a repeated row is not a row of the class")
+        require(set(kit.rows.feature_hashes().tolist()) <= known, "a repeated row is not a row of the class")
         return
     real, made = (data.table.column("user_id").to_pylist() for data in (kit.data, kit.rows))
-    _require(not set(real) & set(made), f"ids are used again: {sorted(set(real) & set(made))[:3]}")
-    _require(len(set(made)) == len(made), "ids occur more than once")
+    require(not set(real) & set(made), f"ids are used again: {sorted(set(real) & set(made))[:3]}")
+    require(len(set(made)) == len(made), "ids occur more than once")
 
 
 def check_constants(kit: Kit) -> None:
     """A constant column stays constant."""
     made = {*kit.rows.table.column("source").to_pylist()}
-    _require(made == {"web"}, f"column 'source' is 'web' throughout, the new rows have {made}")
+    require(made == {"web"}, f"column 'source' is 'web' throughout, the new rows have {made}")
 
 
 def check_train_untouched(kit: Kit) -> None:
     """Fitting and sampling leave the training rows as they were."""
-    data = mixed_table({"common": COMMON, "other": RARE + 20, "rare": RARE})
+    data = kit.make({"common": COMMON, "other": RARE + 20, "rare": RARE})
     before = data.fingerprint()
     engine = kit.factory()
     engine.fit(rows_for(engine, data, "rare"), seed=0).sample("rare", 5, seed=0)
-    _require(data.fingerprint() == before, "the training rows were changed")
+    require(data.fingerprint() == before, "the training rows were changed")
 
 
 def check_narrow_tables(kit: Kit) -> None:
@@ -247,36 +251,36 @@ def check_narrow_tables(kit: Kit) -> None:
         data = narrow_table(kind, {"no": 90, "yes": 30})
         engine = kit.factory()
         rows = engine.fit(rows_for(engine, data, "yes"), seed=0).sample("yes", 40, seed=1)
-        _require(len(rows) == 40, f"a table of {kind} alone: {len(rows)} rows, not 40")
-        _require(rows.table.schema.equals(data.table.schema), f"a table of {kind} alone: the schema differs")
+        require(len(rows) == 40, f"a table of {kind} alone: {len(rows)} rows, not 40")
+        require(rows.table.schema.equals(data.table.schema), f"a table of {kind} alone: the schema differs")
 
 
 def check_small_class(kit: Kit) -> None:
     """A class of ``min_rows`` rows works, and so does one of two where that is allowed."""
     for n in {kit.factory().info.min_rows, max(2, kit.factory().info.min_rows)}:
-        data = mixed_table({"common": 100, "rare": n})
+        data = kit.make({"common": 100, "rare": n})
         engine = kit.factory()
         rows = engine.fit(rows_for(engine, data, "rare"), seed=0).sample("rare", 25, seed=0)
-        _require(rows.counts() == {"common": 0, "rare": 25}, f"a class of {n} rows: {rows.counts()}")
+        require(rows.counts() == {"common": 0, "rare": 25}, f"a class of {n} rows: {rows.counts()}")
 
 
 def check_label_types(kit: Kit) -> None:
     """Labels may be text, whole numbers or booleans, two or more of them."""
     cases: list[dict[Label, int]] = [{True: 30, False: 70}, {1: 70, 2: 30, 7: 40}, {"a": 30, "b": 70, "ü": 25}]
     for labels in cases:
-        data = mixed_table(labels, seed=3)
+        data = kit.make(labels, seed=3)
         label = min(labels, key=lambda key: labels[key])
         engine = kit.factory()
         rows = engine.fit(rows_for(engine, data, label), seed=0).sample(label, 11, seed=0)
-        values = rows.table.column("outcome").to_pylist()
-        _require(values == [label] * 11, f"asked for {label!r}, got {sorted(map(repr, set(values)))}")
+        made = [(key, type(key), n) for key, n in rows.counts().items() if n]
+        require(made == [(label, type(label), 11)], f"asked for 11 rows of {label!r}, got {made}")
 
 
 def check_want(kit: Kit) -> None:
     """A fit that is told which rows will be asked for makes them."""
     want: dict[Label, int] = {"rare": 33}
     rows = kit.factory().fit(kit.train, seed=0, context=FitContext(want=want)).sample("rare", 33, seed=0)
-    _require(len(rows) == 33, f"asked for 33 rows, got {len(rows)}")
+    require(len(rows) == 33, f"asked for 33 rows, got {len(rows)}")
 
 
 def check_errors(kit: Kit) -> None:
@@ -296,15 +300,20 @@ CHECKS: Mapping[str, Callable[[Kit], None]] = {
 
 def check_engine(factory: Factory) -> None:
     """Run every check on the engines that ``factory`` makes; raises AssertionError naming the check that failed."""
-    kit = Kit(factory)
-    for name, check in CHECKS.items():
+    run_checks(Kit(factory), CHECKS)
+
+
+def run_checks(kit: Kit, checks: Mapping[str, Callable[[Kit], None]]) -> None:
+    """Run ``checks`` in order; raises AssertionError naming the one that failed."""
+    for name, check in checks.items():
         try:
             check(kit)
         except Exception as error:
             raise AssertionError(f"check_{name}: {type(error).__name__}: {error}") from error
 
 
-def _require(held: bool, message: str) -> None:
+def require(held: bool, message: str) -> None:
+    """Raise AssertionError with ``message`` unless ``held``."""
     if not held:
         raise AssertionError(message)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.images import ImageDataset
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine, make_raw, save_engine
 from synthgen.engines.base import (
@@ -93,14 +94,22 @@ class Filtered:
         """The training curves of a network inside; empty for others."""
         return list(getattr(self._inner, "history", []))
 
-    def fit(self, train: TabularDataset, *, seed: int, context: FitContext = FitContext()) -> Self:  # noqa: B008
+    def fit(
+        self,
+        train: TabularDataset | ImageDataset,
+        *,
+        seed: int,
+        context: FitContext = FitContext(),  # noqa: B008
+    ) -> Self:
         """Fit the engine inside and, where rows are chosen, the classifier on the same real rows.
 
-        Rows of one class alone leave nothing to tell apart: then only copies are dropped.
+        Rows of one class alone leave nothing to tell apart, and images are not chosen: then only copies are dropped.
         """
         base = context.base
         inner = replace(context, base=base.inner if isinstance(base, Filtered) else base)
-        self._inner.fit(train, seed=derive(seed, "inner"), context=inner)
+        self._inner.fit(cast("TabularDataset", train), seed=derive(seed, "inner"), context=inner)
+        if isinstance(train, ImageDataset):
+            return self.equip(belief=None, seen=np.unique(train.feature_hashes()), ids=None)
         belief = None
         if self._overdraw > 1 and len(np.unique(train.label_codes)) > 1:
             belief = Belief.fit(train, context.wanted(train.counts()), seed=derive(seed, "belief"))

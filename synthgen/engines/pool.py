@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.images import ImageDataset
 from synthgen.data.schema import Label
 from synthgen.encode.base import EncodedTable
 from synthgen.encode.tabular import TabularCodec
@@ -24,7 +25,9 @@ MAX_REST = 20_000
 MAX_OWN = 50_000
 
 
-def bounded(train: TabularDataset, wanted: Mapping[Label, int], *, rest: int, own: int, seed: int) -> np.ndarray:
+def bounded(
+    train: TabularDataset | ImageDataset, wanted: Mapping[Label, int], *, rest: int, own: int, seed: int
+) -> np.ndarray:
     """Return ascending row positions: a seeded draw of ``rest`` rows of all classes, and ``own`` of each wanted one."""
     codes = train.label_codes
     rng = numpy_rng(seed, "bounded")

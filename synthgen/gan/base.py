@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module):
-    """Noise and a one-hot condition to samples. Its own randomness comes in: the same noise gives the same sample."""
+    """Noise and a one-hot condition to samples. Its own randomness comes in: the same noise gives the same sample.
+
+    ``block`` samples share a seed and are computed together: part of the format, since it decides what a seed gives.
+    """
+
+    block: int = 4_096
 
     @abstractmethod
     def noise(self, n: int, rng: torch.Generator) -> Tensor:
@@ -30,6 +35,10 @@ class Critic(nn.Module):
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return the scores (N,) of samples ``x`` (N, *shape); a score never depends on the other samples."""
+
+    def augment(self, x: Tensor, rng: torch.Generator) -> Tensor:  # noqa: ARG002
+        """Return samples ``x`` as training shows them to the critic; here as they are, without a draw."""
+        return x
 
     def input_gradient(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return d score / d x (N, *shape), differentiable in the weights.

@@ -8,17 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
+from synthgen.data.layout import ImageLayout, Layout
 from synthgen.errors import ConfigError
 
 ObjectiveName = Literal["gan", "wgan", "wgan-gp", "hinge"]
 ConditionName = Literal["none", "label"]
 OptimiserName = Literal["adam", "rmsprop"]
+NetworkName = Literal["plain", "style"]
 DeviceName = Literal["cpu", "cuda", "auto"]
-PresetName = Literal["gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp"]
+PresetName = Literal["gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp", "dcgan", "cdcgan", "style"]
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "objective": ("gan", "wgan", "wgan-gp", "hinge"),
     "condition": ("none", "label"),
+    "network": ("plain", "style"),
     "optimiser": ("adam", "rmsprop"),
     "device": ("cpu", "cuda", "auto"),
 }
@@ -62,11 +65,14 @@ _RANGES: Final[Mapping[str, _Range]] = {
     "ema": _Range(0, 1, right_open=True),
     "label_mix": _Range(0, 1),
     "anchored": _Range(0, 1),
+    "ramp": _Range(0, 1),
+    "augment": _Range(0, 1),
     "width": _Range(1, 4096, integer=True),
     "depth": _Range(1, 16, integer=True),
     "noise": _Range(1, 4096, integer=True),
     "embedding": _Range(1, 1024, integer=True),
     "temperature": _Range(0, left_open=True),
+    "truncation": _Range(0, 1),
     "log_every": _Range(1, integer=True),
     "checkpoint_every": _Range(1, integer=True),
     "threads": _Range(1, 1024, integer=True),
@@ -81,8 +87,10 @@ class TrainConfig:
     ``rate`` is the generator's, the critic's is ``pace`` times that (Heusel et al. 2017): a generator that outruns
     its critic circles around the data. ``rate`` holds for the share ``hold`` of the run and falls linearly to zero
     over the rest. ``label_mix`` is the share of draws whose label is uniform over the classes, the others having the
-    rows' own frequencies. ``anchored`` is the share of draws that start from a real row, where the rows come with
-    their neighbours.
+    rows' own frequencies. ``anchored`` is the share of draws that start from a real row or image.
+    For images alone: what the networks hear of the class grows from nothing over the first share ``ramp`` of the run,
+    ``augment`` is the probability with which images are moved and coloured before the critic sees them, ``flips`` lets
+    them be mirrored too, and ``truncation`` below 1 draws samples of the style network towards their class's mean.
     ``ema`` is the decay of the averaged generator, ``temperature`` that of the Gumbel-softmax in training.
     ``log_every`` is the number of steps between two looks at the figures, the only times that a device is waited for.
     ``threads`` holds for training and sampling, and is restored after. Raises ConfigError naming field and range.
@@ -102,11 +110,16 @@ class TrainConfig:
     ema: float = 0.995
     label_mix: float = 0.5
     anchored: float = 0.5
+    ramp: float = 0.0
+    augment: float = 0.7
+    flips: bool = False
+    network: NetworkName = "plain"
     width: int = 96
     depth: int = 2
     noise: int = 64
     embedding: int = 16
     temperature: float = 0.3
+    truncation: float = 1.0
     log_every: int = 50
     checkpoint_every: int = 200
     threads: int = 1
@@ -121,6 +134,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value not in allowed and not (name == "max_minutes" and value is None):
                 raise ConfigError(f"{name} must be {allowed}; got {value!r}")
+        if not isinstance(self.flips, bool):
+            raise ConfigError(f"flips must be true or false; got {self.flips!r}")
         unit = _Range(0, 1, right_open=True)
         betas = tuple(self.betas) if isinstance(self.betas, (tuple, list)) else ()
         if len(betas) != 2 or any(beta not in unit for beta in betas):
@@ -152,6 +167,12 @@ _WGAN = TrainConfig(
     objective="wgan", steps=600, critic_steps=5, optimiser="rmsprop", rate=5e-5, hold=1.0, pace=1.0, anchored=0.0
 )
 _WGAN_GP = TrainConfig(objective="wgan-gp")
+# what is another value where the data are images, whatever the model; and what Gulrajani et al. 2017 give for them
+_FOR_IMAGES: Final[Mapping[str, object]] = {
+    **{"steps": 2000, "batch": 64, "pace": 1.0, "ema": 0.999, "label_mix": 1.0, "anchored": 0.0, "ramp": 0.2},
+    **{"width": 32, "embedding": 64},
+}
+_IMAGE_RATES: Final[Mapping[str, float]] = {"wgan-gp": 2e-4}
 
 PRESETS: Final[Mapping[str, TrainConfig]] = {
     "gan": dataclasses.replace(_GAN, condition="none"),
@@ -160,14 +181,28 @@ PRESETS: Final[Mapping[str, TrainConfig]] = {
     "cgan": dataclasses.replace(_GAN, condition="label"),
     "cwgan": dataclasses.replace(_WGAN, condition="label"),
     "cwgan-gp": dataclasses.replace(_WGAN_GP, condition="label"),
+    "dcgan": dataclasses.replace(_GAN, condition="none"),
+    "cdcgan": dataclasses.replace(_GAN, condition="label"),
+    "style": dataclasses.replace(_WGAN_GP, condition="label", network="style"),
 }
-"""The named models: a row is an objective, a condition and the optimiser's settings its paper gives."""
+"""The named models: a row is an objective, a condition and the optimiser's settings its paper gives.
+
+The network follows from the data: dcgan and cdcgan are gan and cgan under the names that they have on images.
+"""
+
+IMAGES_ONLY: Final = ("dcgan", "cdcgan", "style")
 
 DEFAULT_PRESET: Final[PresetName] = "cwgan-gp"
 
 
-def preset(name: str = DEFAULT_PRESET, **overrides: object) -> TrainConfig:
-    """Return the named row of PRESETS with ``overrides`` applied; raises ConfigError naming the known names or keys."""
+def preset(name: str = DEFAULT_PRESET, layout: Layout | None = None, /, **overrides: object) -> TrainConfig:
+    """Return the named row of PRESETS, for images where ``layout`` is theirs, with ``overrides`` applied.
+
+    Raises ConfigError naming the known names or keys.
+    """
     if name not in PRESETS:
         raise ConfigError(f"unknown model {name!r}; known are: {', '.join(PRESETS)}")
-    return _replace(PRESETS[name], overrides)
+    config = PRESETS[name]
+    if isinstance(layout, ImageLayout):
+        config = _replace(config, {**_FOR_IMAGES, "rate": _IMAGE_RATES.get(config.objective, config.rate)})
+    return _replace(config, overrides)

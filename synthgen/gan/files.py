@@ -15,7 +15,7 @@ from typing import cast
 import safetensors.torch
 from torch import Tensor
 
-from synthgen.data.layout import Layout, TableLayout
+from synthgen.data.layout import ImageLayout, Layout, TableLayout
 from synthgen.errors import EngineError
 
 Meta = dict[str, object]
@@ -63,9 +63,12 @@ def layout_to_json(layout: Layout) -> Meta:
 
 def layout_from_json(values: Meta) -> Layout:
     """Return the layout of ``layout_to_json``; raises EngineError for a kind that cannot be loaded."""
-    if values.get("kind") != TableLayout.__name__:
-        raise EngineError(f"cannot load a model of layout {values.get('kind')!r}; known is {TableLayout.__name__}")
-    return TableLayout(cast("int", values["n_numeric"]), tuple(cast("list[int]", values["levels"])))
+    if values.get("kind") == TableLayout.__name__:
+        return TableLayout(cast("int", values["n_numeric"]), tuple(cast("list[int]", values["levels"])))
+    if values.get("kind") == ImageLayout.__name__:
+        return ImageLayout(cast("int", values["channels"]), cast("int", values["size"]))
+    known = f"{TableLayout.__name__} and {ImageLayout.__name__}"
+    raise EngineError(f"cannot load a model of layout {values.get('kind')!r}; known are {known}")
 
 
 def _digests(payload: Mapping[str, bytes]) -> bytes:

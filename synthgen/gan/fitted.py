@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,21 @@ from synthgen.gan.base import Critic, Generator
 from synthgen.gan.condition import condition_of
 from synthgen.gan.config import TrainConfig
 from synthgen.gan.files import Meta, layout_from_json, layout_to_json, read_checked, write_checked
+from synthgen.gan.image_anchors import ImageAnchors
 from synthgen.gan.networks import build
 from synthgen.gan.rows import sha256_of
 from synthgen.gan.state import History
 from synthgen.seeding import torch_rng
 
 SCHEMA: Final = 1
-BLOCK: Final = 4_096  # rows of noise that share a seed: part of the format, since it decides what a seed gives
 _STEM: Final = "model"
+
+
+def anchors_of(tensors: Mapping[str, Tensor], layout: Layout) -> Anchors | ImageAnchors:
+    """Return the anchors whose ``tensors`` these are."""
+    if isinstance(layout, TableLayout):
+        return Anchors.of(tensors, layout)
+    return ImageAnchors.of(tensors, layout)
 
 
 @contextmanager
@@ -55,22 +62,23 @@ class Fitted:
     seen: tuple[int, ...]
     history: History
     step: int
-    anchors: Anchors | None = None
+    anchors: Anchors | ImageAnchors | None = None
 
     def sample(self, label: int, n: int, *, seed: int, first: int = 0, anchored: float = 0.0) -> tuple[Tensor, Tensor]:
         """Return samples ``first`` to ``first + n`` of the endless row of them that label and ``seed`` give.
 
-        Numbers (n, P) float32 and category codes (n, Q) int64, the same however the range is cut. Raises
+        Numbers (n, *) float32 and category codes (n, Q) int64, the same however the range is cut. Raises
         ConfigError for a label that no training row had. The share ``anchored`` of them starts from real rows.
         """
         if label not in self.seen:
             raise ConfigError(f"label {label} had no training rows; this model has {', '.join(map(str, self.seen))}")
         if n < 0 or first < 0:
             raise ConfigError(f"n and first must be 0 or more; got {n} and {first}")
+        size = self.generator.block
         parts: list[tuple[Tensor, Tensor]] = []
         with torch.inference_mode(), intra_op_threads(self.config.threads):
-            for block in range(first // BLOCK, -(-(first + n) // BLOCK)):
-                low, high = max(first - block * BLOCK, 0), min(first + n - block * BLOCK, BLOCK)
+            for block in range(first // size, -(-(first + n) // size)):
+                low, high = max(first - block * size, 0), min(first + n - block * size, size)
                 numeric, codes = self._block(label, block, seed, anchored)
                 parts.append((numeric[low:high], codes[low:high]))
             if not parts:
@@ -80,12 +88,12 @@ class Fitted:
         return numeric.clone(), codes.clone()
 
     def _block(self, label: int, block: int, seed: int, anchored: float) -> tuple[Tensor, Tensor]:
-        rng = torch_rng(seed, "sample", label, block)
-        noise = self.generator.noise(BLOCK, rng)
+        rng, size = torch_rng(seed, "sample", label, block), self.generator.block
+        noise = self.generator.noise(size, rng)
         condition = condition_of(self.config, n_labels=self.n_labels)
-        told = condition.one_hot(condition.codes(torch.full((BLOCK,), label)))
+        told = condition.one_hot(condition.codes(torch.full((size,), label)))
         if self.anchors is not None:
-            told = torch.cat([told, self.anchors.shown(label, BLOCK, share=anchored, rng=rng)], 1)
+            told = torch.cat([told, self.anchors.shown(label, size, share=anchored, rng=rng)], 1)
         return self.generator.sample(noise, told)
 
     def digest(self) -> str:
@@ -121,7 +129,7 @@ class Fitted:
         layout = layout_from_json(cast("Meta", meta["layout"]))
         n_labels = cast("int", meta["n_labels"])
         kept = {k.removeprefix("anchors/"): v for k, v in tensors.items() if k.startswith("anchors/")}
-        anchors = Anchors.of(kept, layout) if kept and isinstance(layout, TableLayout) else None
+        anchors = anchors_of(kept, layout) if kept else None
         shown = anchors.width if anchors is not None else 0
         generator, critic = build(layout, condition_of(config, n_labels=n_labels, shown=shown), config)
         for part, module in (("generator/", generator), ("critic/", critic)):

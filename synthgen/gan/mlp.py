@@ -44,16 +44,27 @@ class SpectralDense(Dense):
 
     def __init__(self, n_in: int, n_out: int, *, rng: torch.Generator) -> None:
         super().__init__(n_in, n_out, rng=rng)
-        self.register_buffer("u", normalize(torch.empty(n_out).normal_(generator=rng), dim=0))
+        self.register_buffer("u", spectral_start(n_out, rng))
 
     def effective_weight(self) -> Tensor:
         """Return weight / sigma; in train mode the estimate of sigma takes one step, in eval mode it stays."""
-        with torch.no_grad():
-            v = normalize(self.weight.t() @ self.u, dim=0)
-            u = normalize(self.weight @ v, dim=0)
-            if self.training:
-                self.u.copy_(u)
-        return self.weight / torch.dot(u, self.weight @ v)
+        return spectral(self.weight, self.u, update=self.training)
+
+
+def spectral_start(n_out: int, rng: torch.Generator) -> Tensor:
+    """Return a first estimate (n_out,) of the direction that a matrix stretches most."""
+    return normalize(torch.empty(n_out).normal_(generator=rng), dim=0)
+
+
+def spectral(weight: Tensor, u: Tensor, *, update: bool) -> Tensor:
+    """Return ``weight`` (n_out, *) over its largest singular value, estimated from ``u``, which ``update`` moves on."""
+    matrix = weight.flatten(1)
+    with torch.no_grad():
+        v = normalize(matrix.t() @ u, dim=0)
+        new = normalize(matrix @ v, dim=0)
+        if update:
+            u.copy_(new)
+    return weight / torch.dot(new, matrix @ v)
 
 
 _DENSE: dict[CriticNorm, type[Dense]] = {"none": Dense, "spectral": SpectralDense}

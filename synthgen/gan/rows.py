@@ -8,12 +8,12 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from synthgen.data.layout import Layout, TableLayout
+from synthgen.data.layout import ImageLayout, Layout, TableLayout
 from synthgen.errors import DataError, TooFewRows
 
 
 class Rows(Protocol):
-    """Real samples that a trainer can draw from; tables here, images the same way."""
+    """Real samples that a trainer can draw from."""
 
     @property
     def layout(self) -> Layout:
@@ -89,6 +89,43 @@ class TableRows:
     def digest(self) -> str:
         """Return the sha256 (hex) of the rows' shape and content."""
         return sha256_of(self._numeric, self._columns)
+
+
+class ImageRows:
+    """Encoded images (N, C, S, S) float32 in [-1, 1] of this ``layout``.
+
+    Raises DataError where the two do not fit or a pixel is not finite, TooFewRows without any image.
+    """
+
+    def __init__(self, pixels: Tensor, layout: ImageLayout) -> None:
+        if pixels.dtype != torch.float32 or pixels.shape[1:] != (layout.channels, layout.size, layout.size):
+            raise DataError(f"images must be float32 of {layout}; got {pixels.dtype} of {tuple(pixels.shape)}")
+        if not len(pixels):
+            raise TooFewRows("no images to train on")
+        if not bool(torch.isfinite(pixels).all()):
+            raise DataError("encoded images hold NaN or infinity")
+        self._layout = layout
+        self._pixels = pixels.contiguous()
+
+    @property
+    def layout(self) -> ImageLayout:
+        """Channels and side."""
+        return self._layout
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Return images (B, C, S, S) float32 at ``index`` (B,)."""
+        return self._pixels.index_select(0, index)
+
+    def to(self, device: torch.device) -> ImageRows:
+        """Return the same images on ``device``."""
+        return self if device == self._pixels.device else ImageRows(self._pixels.to(device), self._layout)
+
+    def digest(self) -> str:
+        """Return the sha256 (hex) of the images' shape and content."""
+        return sha256_of(self._pixels)
 
 
 def _check_table(numeric: Tensor, codes: Tensor, layout: TableLayout) -> None:

@@ -23,13 +23,14 @@ from synthgen.gan.condition import Condition, condition_of
 from synthgen.gan.config import TrainConfig
 from synthgen.gan.files import Meta, layout_to_json
 from synthgen.gan.fitted import Fitted, intra_op_threads
+from synthgen.gan.image_anchors import ImageAnchors
 from synthgen.gan.networks import build
 from synthgen.gan.objective import OBJECTIVES, Objective, gradient_penalty
-from synthgen.gan.rows import LabelMix, Rows, TableRows, sha256_of
+from synthgen.gan.rows import ImageRows, LabelMix, Rows, TableRows, sha256_of
 from synthgen.gan.state import Snapshot, TrainState
 from synthgen.seeding import derive
 
-__all__ = ["Anchors", "Fitted", "Neighbours", "Observer", "Progress", "TableRows", "train"]
+__all__ = ["Anchors", "Fitted", "ImageAnchors", "ImageRows", "Neighbours", "Observer", "Progress", "TableRows", "train"]
 
 _HALVINGS: Final = 2
 
@@ -59,7 +60,7 @@ def train(
     observer: Observer | None = None,
     checkpoints: Path | None = None,
     start: Fitted | None = None,
-    anchors: Anchors | None = None,
+    anchors: Anchors | ImageAnchors | None = None,
     spent: float = 0.0,
 ) -> Fitted:
     """Train on ``rows`` with ``labels`` (N,) int64 in [0, n_labels) and return the averaged generator, on the CPU.
@@ -114,13 +115,16 @@ class _Data:
     rows: Rows
     mix: LabelMix
     condition: Condition
-    anchors: Anchors | None
+    anchors: Anchors | ImageAnchors | None
     share: float
 
-    def draw(self, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw the rows (n,) of real samples, what the networks are told of them (n, *), and weights (n,) to blend."""
+    def draw(self, n: int, rng: torch.Generator, *, heard: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw the rows (n,) of real samples, what the networks are told of them (n, *), and weights (n,) to blend.
+
+        The condition is told at the loudness ``heard``, 1 when it is heard in full.
+        """
         index, codes, blend = self.mix.draw(n, rng)
-        told = self.condition.one_hot(codes)
+        told = heard * self.condition.one_hot(codes)
         if self.anchors is None:
             return index, told, blend
         beside, shown = self.anchors.pairs(index, share=self.share, rng=rng)
@@ -189,11 +193,16 @@ class _Run:
         falling = max(1.0 - self._spent(), 0.0) / (1.0 - config.hold) if config.hold < 1.0 else 1.0
         return config.rate * 0.5**self._state.halvings * min(1.0, falling)
 
+    def _heard(self) -> float:
+        """How loud the condition is: on few images, one that is loud at once collapses (Shahbazi et al. 2022)."""
+        ramp = self._config.ramp
+        return min(1.0, self._spent() / ramp) if ramp else 1.0
+
     def _advance(self) -> None:
         state = self._state
         state.set_rate(self._rate())
         self._rng.manual_seed(derive(self._seed, "step", state.step))
-        self._sums += _step(state, self._data, self._objective, self._config, self._rng)
+        self._sums += _step(state, self._data, self._objective, self._config, self._rng, self._heard())
         state.step += 1
         self._since += 1
 
@@ -230,21 +239,28 @@ class _Batch(NamedTuple):
     blend: Tensor
 
 
-def _step(state: TrainState, data: _Data, objective: Objective, config: TrainConfig, rng: torch.Generator) -> Tensor:
+def _step(
+    state: TrainState,
+    data: _Data,
+    objective: Objective,
+    config: TrainConfig,
+    rng: torch.Generator,
+    heard: float,
+) -> Tensor:
     """Take the critic's steps, then the generator's; return critic loss, gap, penalty and generator loss (4,).
 
     The step's random numbers and all of the critic's batches are drawn at once: the generator stays between them.
     """
     n, of_critic = config.batch, config.batch * config.critic_steps
-    index, condition, blend = data.draw(of_critic + n, rng)
+    index, condition, blend = data.draw(of_critic + n, rng, heard=heard)
     noise = state.generator.noise(of_critic + n, rng)
     real = data.rows.batch(index[:of_critic])
     with torch.no_grad():  # the critic's step must not reach the generator
         fake = state.generator(noise[:of_critic], condition[:of_critic])
-    parts = (real, fake, condition, blend)
+    parts = (state.critic.augment(real, rng), state.critic.augment(fake, rng), condition, blend)
     batches = [_Batch(*(part[at : at + n] for part in parts)) for at in range(0, of_critic, n)]
     figures = torch.stack([figure for batch in batches for figure in _critic_step(state, objective, batch)])
-    loss = _generator_step(state, objective, noise[of_critic:], condition[of_critic:])
+    loss = _generator_step(state, objective, noise[of_critic:], condition[of_critic:], rng)
     state.update_average()
     return torch.cat([figures.view(-1, 3).mean(0), loss.reshape(1)])
 
@@ -267,11 +283,14 @@ def _critic_step(state: TrainState, objective: Objective, batch: _Batch) -> tupl
     return loss.detach(), gap, penalty.detach()
 
 
-def _generator_step(state: TrainState, objective: Objective, noise: Tensor, condition: Tensor) -> Tensor:
+def _generator_step(
+    state: TrainState, objective: Objective, noise: Tensor, condition: Tensor, rng: torch.Generator
+) -> Tensor:
     """Take one generator step against the critic as it stands; return the loss."""
     for weight in state.critic_weights:
         weight.requires_grad_(False)
-    loss = objective.generator_loss(state.critic(state.generator(noise, condition), condition))
+    shown = state.critic.augment(state.generator(noise, condition), rng)
+    loss = objective.generator_loss(state.critic(shown, condition))
     _descend(state.generator_optimiser, state.generator_weights, loss)
     for weight in state.critic_weights:
         weight.requires_grad_(True)
@@ -281,7 +300,7 @@ def _generator_step(state: TrainState, objective: Objective, noise: Tensor, cond
 def _descend(optimiser: torch.optim.Optimizer, weights: list[Tensor], loss: Tensor) -> None:
     """Step ``optimiser`` along the gradient of ``loss`` in ``weights`` alone."""
     for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-        weight.grad = gradient
+        weight.grad = gradient.contiguous()  # fused Adam would step along a gradient laid out otherwise, wrongly
     optimiser.step()
 
 
@@ -301,7 +320,7 @@ def _check_start(start: Fitted, rows: Rows, n_labels: int, config: TrainConfig, 
     """Refuse first weights of another shape, naming what differs."""
     before: dict[str, object] = {"layout": start.layout, "n_labels": start.n_labels}
     now: dict[str, object] = {"layout": rows.layout, "n_labels": n_labels}
-    for name in ("condition", "width", "depth", "noise", "embedding", "temperature"):
+    for name in ("condition", "network", "width", "depth", "noise", "embedding", "temperature"):
         before[name], now[name] = getattr(start.config, name), getattr(config, name)
     before["anchored"], now["anchored"] = start.anchors is not None, anchored
     before["critic_norm"] = OBJECTIVES[start.config.objective].critic_norm

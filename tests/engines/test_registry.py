@@ -23,7 +23,7 @@ def test_every_name_makes_an_engine_of_that_name() -> None:
 
 
 def test_the_promised_engines_exist() -> None:
-    presets = {"gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp"}
+    presets = {"gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp", "dcgan", "cdcgan", "style"}
     others = {
         "auto",
         "ctgan",
@@ -38,6 +38,13 @@ def test_the_promised_engines_exist() -> None:
     }
     assert set(ENGINES) == presets | others
     assert next(iter(ENGINES)) == "auto"
+
+
+def test_networks_are_for_both_and_some_for_images_alone() -> None:
+    both = {name for name in ENGINES if engine_info(name).modalities == ("table", "image")}
+    alone = {name for name in ENGINES if engine_info(name).modalities == ("image",)}
+    assert both >= {"gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp"}
+    assert alone == {"dcgan", "cdcgan", "style"}
 
 
 def test_the_control_is_made_by_name_but_not_offered() -> None:

@@ -7,11 +7,13 @@ import hashlib
 import torch
 from torch import Tensor
 
-from synthgen.data.layout import TableLayout
-from synthgen.gan.config import TrainConfig, preset
-from synthgen.gan.trainer import Fitted, TableRows
+from synthgen.data.layout import ImageLayout, TableLayout
+from synthgen.gan.config import PRESETS, TrainConfig, preset
+from synthgen.gan.trainer import Fitted, ImageRows, TableRows
 
 LAYOUT = TableLayout(n_numeric=2, levels=(3, 1, 5))
+PIXELS = ImageLayout(channels=1, size=8)
+FOR_TABLES = [name for name, row in PRESETS.items() if row.network == "plain"]
 
 
 def toy(n: int = 200, *, seed: int = 0, layout: TableLayout = LAYOUT) -> tuple[TableRows, Tensor]:
@@ -29,6 +31,23 @@ def tiny(name: str = "cwgan-gp", **overrides: object) -> TrainConfig:
     """A preset at a size that trains in a blink."""
     small: dict[str, object] = {"steps": 12, "batch": 16, "width": 8, "noise": 4, "embedding": 3}
     return preset(name, **{**small, "log_every": 4, "checkpoint_every": 4, **overrides})
+
+
+def pictures(n: int = 60, *, layout: ImageLayout = PIXELS) -> tuple[ImageRows, Tensor]:
+    """Images with two labels, the second rare: a bright upper or lower half, and noise."""
+    rng = torch.Generator().manual_seed(0)
+    labels = (torch.arange(n) % 4 == 1).to(torch.int64)
+    pixels = torch.rand(n, layout.channels, layout.size, layout.size, generator=rng) - 1.0
+    half = layout.size // 2
+    pixels[labels == 0, :, :half] += 0.9
+    pixels[labels == 1, :, half:] += 0.9
+    return ImageRows(pixels, layout), labels
+
+
+def tiny_images(name: str = "cwgan-gp", layout: ImageLayout = PIXELS, **overrides: object) -> TrainConfig:
+    """A preset for images at a size that trains in a blink."""
+    small: dict[str, object] = {"steps": 4, "batch": 8, "width": 4, "noise": 4, "embedding": 3}
+    return preset(name, layout, **{**small, "log_every": 2, "checkpoint_every": 2, **overrides})
 
 
 def bits(model: Fitted) -> str:

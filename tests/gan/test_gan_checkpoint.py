@@ -15,13 +15,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from gan_kit import LAYOUT, bits, tiny, toy
+from gan_kit import FOR_TABLES, LAYOUT, bits, tiny, toy
 
 from synthgen.data.layout import TableLayout
 from synthgen.errors import ConfigError, EngineError
 from synthgen.gan import files, trainer
 from synthgen.gan.checkpoint import CheckpointFolder
-from synthgen.gan.config import PRESETS
 from synthgen.gan.state import Snapshot, TrainState
 from synthgen.gan.trainer import train
 
@@ -50,7 +49,7 @@ def stopped(folder, *, at, **overrides):
         fit(folder, stop_at=at, **overrides)
 
 
-@pytest.mark.parametrize("name", [*PRESETS, "hinge"])
+@pytest.mark.parametrize("name", [*FOR_TABLES, "hinge"])
 @pytest.mark.parametrize("at", [1, 4, 7, 13])
 def test_a_run_that_stopped_is_equal_to_one_that_did_not(tmp_path, name, at):
     kind = {"objective": "hinge"} if name == "hinge" else {"name": name}

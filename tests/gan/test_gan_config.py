@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from synthgen.data.layout import ImageLayout, TableLayout
 from synthgen.errors import ConfigError
 from synthgen.gan.config import PRESETS, TrainConfig, preset
 
@@ -26,6 +27,11 @@ WRONG = {
     "hold": [-0.1, 1.1],
     "ema": [1.0, -0.1],
     "anchored": [-0.1, 1.1, None],
+    "ramp": [-0.1, 1.1],
+    "augment": [-0.1, 1.1],
+    "flips": [1, None, "yes"],
+    "network": ["dense", None],
+    "truncation": [-0.1, 1.1],
     "label_mix": [-0.1, 1.1, float("nan")],
     "width": [0, 5000],
     "depth": [0, 17],
@@ -66,7 +72,7 @@ def test_the_range_is_in_the_message():
 
 
 def test_presets_are_rows_of_one_table():
-    assert list(PRESETS) == ["gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp"]
+    assert list(PRESETS) == ["gan", "wgan", "wgan-gp", "cgan", "cwgan", "cwgan-gp", "dcgan", "cdcgan", "style"]
     for name in ("gan", "wgan", "wgan-gp"):
         plain, conditional = PRESETS[name], PRESETS[f"c{name}"]
         assert (plain.objective, plain.condition, conditional.condition) == (name, "none", "label")
@@ -93,11 +99,33 @@ def test_wgan_is_as_published():
     assert (config.optimiser, config.rate, config.critic_steps, config.hold) == ("rmsprop", 5e-5, 5, 1)
 
 
+def test_images_have_settings_of_their_own_and_the_model_keeps_its():
+    layout = ImageLayout(channels=1, size=28)
+    for name in PRESETS:
+        ours, table = preset(name, layout), preset(name)
+        shared = (ours.steps, ours.batch, ours.width, ours.ema, ours.label_mix, ours.anchored, ours.pace, ours.ramp)
+        assert shared == (2000, 64, 32, 0.999, 1.0, 0.0, 1.0, 0.2)
+        for field in ("objective", "condition", "optimiser", "critic_steps", "betas", "network", "augment", "flips"):
+            assert getattr(ours, field) == getattr(table, field)
+    assert (preset("cwgan-gp", layout).rate, preset("cgan", layout).rate, preset("cwgan", layout).rate) == (
+        2e-4,
+        2e-4,
+        5e-5,
+    )
+    assert preset("cwgan-gp", layout, width=8).width == 8
+    assert preset("cwgan-gp", TableLayout(2, ())) == preset()
+
+
+def test_dcgan_and_style_are_rows_of_the_same_table():
+    assert (PRESETS["dcgan"], PRESETS["cdcgan"]) == (PRESETS["gan"], PRESETS["cgan"])
+    assert dataclasses.replace(PRESETS["style"], network="plain") == PRESETS["cwgan-gp"]
+
+
 def test_unknown_names_and_keys_name_the_known_ones():
     with pytest.raises(
-        ConfigError, match="unknown model 'dcgan'; known are: gan, wgan, wgan-gp, cgan, cwgan, cwgan-gp"
+        ConfigError, match="unknown model 'acgan'; known are: gan, wgan, wgan-gp, cgan, cwgan, cwgan-gp"
     ):
-        preset("dcgan")
+        preset("acgan")
     with pytest.raises(ConfigError, match=r"unknown training setting 'epochs'; known are: objective, .*steps, "):
         preset("cwgan-gp", epochs=300)
 

@@ -13,6 +13,7 @@ from gan_kit import LAYOUT, bits, tiny, toy
 from synthgen.data.layout import TableLayout
 from synthgen.errors import ConfigError, EngineError
 from synthgen.gan import fitted
+from synthgen.gan.mlp import TableGenerator
 from synthgen.gan.trainer import Fitted, TableRows, train
 
 
@@ -59,8 +60,8 @@ def test_labels_have_noise_of_their_own_even_without_a_condition():
 
 
 def test_blocks_have_noise_of_their_own(model):
-    numeric, _ = model.sample(0, 2 * fitted.BLOCK, seed=0)
-    assert not torch.equal(numeric[: fitted.BLOCK], numeric[fitted.BLOCK :])
+    numeric, _ = model.sample(0, 2 * TableGenerator.block, seed=0)
+    assert not torch.equal(numeric[: TableGenerator.block], numeric[TableGenerator.block :])
 
 
 def test_no_rows_are_a_result_too(model):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from gan_kit import LAYOUT, tiny
+from gan_kit import FOR_TABLES, LAYOUT, tiny
 from torch.nn.functional import layer_norm, leaky_relu, linear
 
-from synthgen.data.layout import ImageLayout, TableLayout
+from synthgen.data.layout import TableLayout
 from synthgen.errors import ConfigError
 from synthgen.gan.base import Critic
 from synthgen.gan.blocks import OneHotBlocks
 from synthgen.gan.condition import condition_of
-from synthgen.gan.config import PRESETS
 from synthgen.gan.kernels import CriticGradient, CriticScores, Trunk
 from synthgen.gan.mlp import SpectralDense
 from synthgen.gan.networks import build
@@ -129,7 +128,7 @@ def test_argmax_is_one_per_block():
     assert torch.equal(OneHotBlocks(SIZES).argmax(logits), by_column)
 
 
-@pytest.mark.parametrize("name", [*PRESETS, "hinge"])
+@pytest.mark.parametrize("name", [*FOR_TABLES, "hinge"])
 @pytest.mark.parametrize("layout", [LAYOUT, TableLayout(3, ()), TableLayout(0, (4, 2))])
 def test_a_sample_never_depends_on_its_batch_mates(name, layout):
     overrides = {"objective": "hinge"} if name == "hinge" else {"name": name}
@@ -213,7 +212,6 @@ def test_first_weights_follow_from_the_seed_and_leave_the_process_alone():
     assert not torch.equal(one["head.weight"], three["head.weight"])
 
 
-def test_images_have_no_network_yet():
-    config = tiny()
-    with pytest.raises(ConfigError, match="no network for a ImageLayout yet"):
-        build(ImageLayout(channels=1, size=28), condition_of(config, n_labels=2), config)
+def test_the_style_network_makes_images_alone():
+    with pytest.raises(ConfigError, match="no style network for tables; it makes images"):
+        networks(name="style")

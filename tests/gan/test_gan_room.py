@@ -13,7 +13,18 @@ FILES = sorted(Path(synthgen.gan.__file__).parent.glob("*.py"))
 ALLOWED = ("synthgen.gan", "synthgen.errors", "synthgen.seeding", "synthgen.data.layout")
 OUTSIDE = {"torch", "numpy", "safetensors"}
 BUILT_IN = {
-    *("__future__", "abc", "collections", "contextlib", "copy", "dataclasses", "hashlib", "itertools", "json"),
+    *(
+        "__future__",
+        "abc",
+        "collections",
+        "contextlib",
+        "copy",
+        "dataclasses",
+        "functools",
+        "hashlib",
+        "itertools",
+        "json",
+    ),
     *("logging", "math", "os", "pathlib", "re", "time", "typing"),
 }
 

@@ -8,13 +8,12 @@ import itertools
 
 import pytest
 import torch
-from gan_kit import LAYOUT, bits, tiny, toy
+from gan_kit import FOR_TABLES, LAYOUT, bits, tiny, toy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from synthgen.data.layout import TableLayout
 from synthgen.errors import ConfigError, DataError, Diverged
 from synthgen.gan import trainer
-from synthgen.gan.config import PRESETS
 from synthgen.gan.mlp import TableCritic, TableGenerator
 from synthgen.gan.rows import LabelMix
 from synthgen.gan.state import TrainState
@@ -38,7 +37,7 @@ def heard(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("name", [*PRESETS, "hinge"])
+@pytest.mark.parametrize("name", [*FOR_TABLES, "hinge"])
 @pytest.mark.parametrize("layout", [LAYOUT, TableLayout(3, ()), TableLayout(0, (4, 2))])
 def test_every_objective_trains_on_every_layout(name, layout):
     model = fit(layout=layout, **({"objective": "hinge"} if name == "hinge" else {"name": name}))
