@@ -13,17 +13,15 @@ import numpy as np
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.notes import notes_of
-from synthgen.data.physical import is_number
 from synthgen.engines import engine_info
 from synthgen.gan.config import DEFAULT_PRESET, PRESETS, preset
 from synthgen.job import prepare
+from synthgen.needs import encoded_width, memory_bytes, workers
 from synthgen.planning import BalancePlan
 from synthgen.quality.cost import estimate_seconds
-from synthgen.run import DRAWS, cores
+from synthgen.run import DRAWS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from synthgen.data.read import Source
 
 # CPU seconds on one 2.1 GHz Xeon core; benchmarks/forecast.py measures them again
@@ -71,7 +69,7 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
     shipped = dataset if ship == "all" else train
     plan = replace(plan, notes=(*plan.notes, *notes_of(dataset)))
     fit = fit_seconds(plan, shipped, config)
-    jobs = config.jobs or cores()
+    jobs = workers(config, dataset)
     judged = {"cv": train, "holdout": held, "none": None}[check]
     check_seconds = 0.0
     if judged is not None and plan.total:
@@ -92,14 +90,14 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
         _ship_sentence(ship, held),
         _START_SECONDS + fit,
         check_seconds,
-        _memory_bytes(dataset, plan, jobs),
+        memory_bytes(dataset, plan, jobs if check != "none" else 1),
         (*plan.notes, *split.notes),
     )
 
 
 def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig) -> float:
     """Return about how many seconds the plan's trainings and one draw take on one core."""
-    width = _width(train)
+    width = encoded_width(train)
     step = _STEP_SECONDS + _STEP_SECONDS_PER_COLUMN * width
     seconds = plan.total * width * _DRAW_SECONDS_PER_CELL
     for unit in plan.units:
@@ -121,18 +119,6 @@ def _steps(engine: str) -> int:
     return preset(engine if engine in PRESETS else DEFAULT_PRESET).steps
 
 
-def _width(dataset: TabularDataset) -> int:
-    """About how wide an encoded row is: 1 a number, a category's levels up to 50."""
-    width = 0
-    for column in dataset.schema.features:
-        values = dataset.column(column.name)
-        if column.kind in ("categorical", "boolean") or not is_number(column.type):
-            width += min(50, len(values.slice(0, 10_000).unique()))
-        else:
-            width += 1
-    return width
-
-
 def _check_sentence(check: str, judged: TabularDataset | None, plan: BalancePlan) -> str:
     if judged is None:
         return "none: --holdout 0"
@@ -151,12 +137,3 @@ def _ship_sentence(ship: str, held: TabularDataset | None) -> str:
     if ship == "all":
         return "every real row, and rows of a generator fitted on all of them after the check"
     return f"the real rows but {len(held) if held else 0} set aside, which are published beside as test/"
-
-
-def _memory_bytes(dataset: TabularDataset, plan: BalancePlan, jobs: int) -> int:
-    """Libraries in every process, the table a few times over, encoded rows, and drawn ones."""
-    n, width, columns = len(dataset), _width(dataset), len(dataset.schema.columns)
-    process = 350_000_000
-    encoded = 8 * n * columns
-    drawn: Sequence[int] = [4 * 3 * plan.total * width]
-    return int(process * (1 + jobs) + 3 * dataset.table.nbytes + (1 + jobs) * (encoded + sum(drawn)))
