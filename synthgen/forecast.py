@@ -19,6 +19,8 @@ from synthgen.job import prepare
 from synthgen.needs import encoded_width, memory_bytes, workers
 from synthgen.planning import BalancePlan
 from synthgen.quality.cost import estimate_seconds
+from synthgen.quality.rules import Gate
+from synthgen.quality.seen import most_seen
 from synthgen.run import DRAWS
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ _CHOOSE_SECONDS = 5.0
 _TOURNAMENT_SECONDS = 12.0
 _DRAW_SECONDS_PER_CELL = 3e-6
 _START_SECONDS = 4.0
+_CELL_SECONDS = 5e-7  # read, hashed and published
 _ARMS = 8
 
 
@@ -68,12 +71,14 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
         train, held = dataset.take(split.train), dataset.take(split.holdout)
     shipped = dataset if ship == "all" else train
     plan = replace(plan, notes=(*plan.notes, *notes_of(dataset)))
-    fit = fit_seconds(plan, shipped, config)
+    fit = fit_seconds(plan, shipped, config, n_rows=len(shipped))
     jobs = workers(config, dataset)
     judged = {"cv": train, "holdout": held, "none": None}[check]
     check_seconds = 0.0
     if judged is not None and plan.total:
         n_fits = 10 if check == "cv" else 3 + ("check" in (check, ship))
+        most = most_seen(len(train.classes), least=Gate().max_rows)
+        again = fit_seconds(plan, shipped, config, n_rows=sum(min(n, most) for n in train.counts().values()))
         panels = estimate_seconds(
             n_rows=len(train),
             n_features=len(train.schema.features),
@@ -83,20 +88,20 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
             jobs=jobs,
             draws=DRAWS,
         )
-        check_seconds = panels + n_fits * fit / min(jobs, n_fits)
+        check_seconds = panels + n_fits * again / min(jobs, n_fits)
     return Forecast(
         plan,
         _check_sentence(check, judged, plan),
         _ship_sentence(ship, held),
-        _START_SECONDS + fit,
+        _START_SECONDS + len(dataset) * len(dataset.schema.columns) * _CELL_SECONDS + fit,
         check_seconds,
         memory_bytes(dataset, plan, jobs if check != "none" else 1),
         (*plan.notes, *split.notes),
     )
 
 
-def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig) -> float:
-    """Return about how many seconds the plan's trainings and one draw take on one core."""
+def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig, *, n_rows: int) -> float:
+    """Return about how many seconds the plan's trainings on ``n_rows`` such rows and one draw take on one core."""
     width = encoded_width(train)
     step = _STEP_SECONDS + _STEP_SECONDS_PER_COLUMN * width
     seconds = plan.total * width * _DRAW_SECONDS_PER_CELL
@@ -108,9 +113,7 @@ def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig)
         network = (0.1 if competes else 1.0) * step * (config.steps or _steps(unit.engine)) * trains
         if trains and config.max_minutes:
             network = min(network, 60 * config.max_minutes)
-        seconds += (
-            network + (_TOURNAMENT_SECONDS if competes else _CHOOSE_SECONDS * chooses) + len(train) * width * 2e-7
-        )
+        seconds += network + (_TOURNAMENT_SECONDS if competes else _CHOOSE_SECONDS * chooses) + n_rows * width * 2e-7
     return seconds
 
 

@@ -41,11 +41,15 @@ class Seen:
         return int(np.bincount(self.dataset.label_codes, minlength=len(self.scale))[self.scale > 1].max())
 
 
+def most_seen(n_classes: int, *, least: int) -> int:
+    """Return how many rows of a class a check works with: 100,000, fewer where more than ten share a million, never
+    fewer than ``least``: five folds of that hold more than is judged, and a generator keeps half as many."""
+    return max(least, MOST_SEEN // max(10, n_classes))
+
+
 def seen_of(train: TabularDataset, *, least: int, rng: np.random.Generator) -> Seen:
-    """Return at most 100,000 rows of a class of ``train``, fewer where more than ten share a million, never fewer than
-    ``least``: five folds of that hold more than is judged, and a generator keeps half as many."""
-    cap = max(least, MOST_SEEN // max(10, len(train.classes)))
-    rows, weights = thinned(train.label_codes, cap, rng)
+    """Return the rows of ``train`` that a check works with, drawn by ``rng``."""
+    rows, weights = thinned(train.label_codes, most_seen(len(train.classes), least=least), rng)
     scale = np.ones(len(train.classes))
     scale[train.label_codes[rows]] = weights
     return Seen(train if len(rows) == len(train) else train.take(rows), rows, scale)
