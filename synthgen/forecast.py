@@ -13,17 +13,17 @@ import numpy as np
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.notes import notes_of
-from synthgen.data.physical import is_number
 from synthgen.engines import engine_info
 from synthgen.gan.config import DEFAULT_PRESET, PRESETS, preset
 from synthgen.job import prepare
+from synthgen.needs import encoded_width, memory_bytes, workers
 from synthgen.planning import BalancePlan
 from synthgen.quality.cost import estimate_seconds
-from synthgen.run import DRAWS, cores
+from synthgen.quality.rules import Gate
+from synthgen.quality.seen import most_seen
+from synthgen.run import DRAWS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from synthgen.data.read import Source
 
 # CPU seconds on one 2.1 GHz Xeon core; benchmarks/forecast.py measures them again
@@ -33,6 +33,7 @@ _CHOOSE_SECONDS = 5.0
 _TOURNAMENT_SECONDS = 12.0
 _DRAW_SECONDS_PER_CELL = 3e-6
 _START_SECONDS = 4.0
+_CELL_SECONDS = 5e-7  # read, hashed and published
 _ARMS = 8
 
 
@@ -70,12 +71,14 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
         train, held = dataset.take(split.train), dataset.take(split.holdout)
     shipped = dataset if ship == "all" else train
     plan = replace(plan, notes=(*plan.notes, *notes_of(dataset)))
-    fit = fit_seconds(plan, shipped, config)
-    jobs = config.jobs or cores()
+    fit = fit_seconds(plan, shipped, config, n_rows=len(shipped))
+    jobs = workers(config, dataset)
     judged = {"cv": train, "holdout": held, "none": None}[check]
     check_seconds = 0.0
     if judged is not None and plan.total:
         n_fits = 10 if check == "cv" else 3 + ("check" in (check, ship))
+        most = most_seen(len(train.classes), least=Gate().max_rows)
+        again = fit_seconds(plan, shipped, config, n_rows=sum(min(n, most) for n in train.counts().values()))
         panels = estimate_seconds(
             n_rows=len(train),
             n_features=len(train.schema.features),
@@ -85,21 +88,21 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
             jobs=jobs,
             draws=DRAWS,
         )
-        check_seconds = panels + n_fits * fit / min(jobs, n_fits)
+        check_seconds = panels + n_fits * again / min(jobs, n_fits)
     return Forecast(
         plan,
         _check_sentence(check, judged, plan),
         _ship_sentence(ship, held),
-        _START_SECONDS + fit,
+        _START_SECONDS + len(dataset) * len(dataset.schema.columns) * _CELL_SECONDS + fit,
         check_seconds,
-        _memory_bytes(dataset, plan, jobs),
+        memory_bytes(dataset, plan, jobs if check != "none" else 1),
         (*plan.notes, *split.notes),
     )
 
 
-def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig) -> float:
-    """Return about how many seconds the plan's trainings and one draw take on one core."""
-    width = _width(train)
+def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig, *, n_rows: int) -> float:
+    """Return about how many seconds the plan's trainings on ``n_rows`` such rows and one draw take on one core."""
+    width = encoded_width(train)
     step = _STEP_SECONDS + _STEP_SECONDS_PER_COLUMN * width
     seconds = plan.total * width * _DRAW_SECONDS_PER_CELL
     for unit in plan.units:
@@ -110,27 +113,13 @@ def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig)
         network = (0.1 if competes else 1.0) * step * (config.steps or _steps(unit.engine)) * trains
         if trains and config.max_minutes:
             network = min(network, 60 * config.max_minutes)
-        seconds += (
-            network + (_TOURNAMENT_SECONDS if competes else _CHOOSE_SECONDS * chooses) + len(train) * width * 2e-7
-        )
+        seconds += network + (_TOURNAMENT_SECONDS if competes else _CHOOSE_SECONDS * chooses) + n_rows * width * 2e-7
     return seconds
 
 
 def _steps(engine: str) -> int:
     """What a network trains by default; auto's is cwgan-gp."""
     return preset(engine if engine in PRESETS else DEFAULT_PRESET).steps
-
-
-def _width(dataset: TabularDataset) -> int:
-    """About how wide an encoded row is: 1 a number, a category's levels up to 50."""
-    width = 0
-    for column in dataset.schema.features:
-        values = dataset.column(column.name)
-        if column.kind in ("categorical", "boolean") or not is_number(column.type):
-            width += min(50, len(values.slice(0, 10_000).unique()))
-        else:
-            width += 1
-    return width
 
 
 def _check_sentence(check: str, judged: TabularDataset | None, plan: BalancePlan) -> str:
@@ -151,12 +140,3 @@ def _ship_sentence(ship: str, held: TabularDataset | None) -> str:
     if ship == "all":
         return "every real row, and rows of a generator fitted on all of them after the check"
     return f"the real rows but {len(held) if held else 0} set aside, which are published beside as test/"
-
-
-def _memory_bytes(dataset: TabularDataset, plan: BalancePlan, jobs: int) -> int:
-    """Libraries in every process, the table a few times over, encoded rows, and drawn ones."""
-    n, width, columns = len(dataset), _width(dataset), len(dataset.schema.columns)
-    process = 350_000_000
-    encoded = 8 * n * columns
-    drawn: Sequence[int] = [4 * 3 * plan.total * width]
-    return int(process * (1 + jobs) + 3 * dataset.table.nbytes + (1 + jobs) * (encoded + sum(drawn)))

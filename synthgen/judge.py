@@ -19,11 +19,12 @@ from synthgen.data.read import cleaned, read_table
 from synthgen.data.schema import find_label
 from synthgen.engines import load_engine
 from synthgen.errors import ConfigError, PublishError
+from synthgen.needs import workers
 from synthgen.planning import BalancePlan, match_label
 from synthgen.quality.gate import Gate, Verdict, assess
 from synthgen.report.build import render, write_report
 from synthgen.report.facts import FACTS, facts_from_json
-from synthgen.run import Report, Run, aligned, cores, read_input, untouched
+from synthgen.run import Report, Run, aligned, read_input, untouched
 from synthgen.seeding import derive
 from synthgen.shards.reader import read_shards
 
@@ -47,7 +48,7 @@ def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, rep
         check="holdout",
         gate=Gate(metric=config.metric),
         seed=derive(config.seed, "check"),
-        jobs=config.jobs or cores(),
+        jobs=workers(config, train),
         estimator=config.estimator,
         report=lambda share, message: report("check", share, message),
     )

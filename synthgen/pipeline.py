@@ -26,6 +26,8 @@ from synthgen.engines import load_engine, save_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.errors import ConfigError
 from synthgen.job import Job, planned, prepare, recipe_of, rehearse
+from synthgen.memory import give_back
+from synthgen.needs import check_memory, cores, workers
 from synthgen.planning import BalancePlan, FitUnit
 from synthgen.publication import BalanceResult, answer, publish_run, quarantine_run
 from synthgen.quality.fidelity import per_class
@@ -38,7 +40,6 @@ from synthgen.run import (
     Report,
     Run,
     RunRecord,
-    cores,
     save_input,
     versions,
 )
@@ -91,7 +92,7 @@ def start(job: Job, folder: Path) -> Run:
         notes=outline.split.notes,
         versions=versions(),
     )
-    run = Run(folder, record, dataset=job.dataset)
+    run = Run(folder, record, dataset=job.dataset, split=outline.split)
     run.write("run.json", record.model_dump(mode="json"))
     return run
 
@@ -121,6 +122,7 @@ def fit(run: Run, unit: FitUnit, *, report: Callable[[float, str], None] = _unhe
         )
         whole = run.plan
         scaled = whole if purpose == "publish" else replace(whole, classes=whole.scaled(rows.counts()).classes)
+        give_back()
         engine = fit_unit(rows, scaled, unit, recipe_of(run.config), seed=run.config.seed, context=context)
         shutil.rmtree(folder, ignore_errors=True)
         save_engine(engine, folder)
@@ -133,17 +135,20 @@ def generate(run: Run, label: Label) -> Path:
     """Draw a label's rows: the draw to publish, and for a holdout check nine replicas from other seeds."""
     whole = run.plan
     unit = whole.unit_of(label).name
+    give_back()
     jobs: list[tuple[Purpose, int, int]] = [("publish", 0, 0)]
     if run.record.check == "holdout":
         purpose: Purpose = "check" if "check" in run.purposes else "publish"
         first = DRAWS if purpose == "check" else 0
         jobs += [(purpose, draw, first + draw) for draw in range(DRAWS) if first or draw]
+    engine, loaded = None, ""
     for purpose, draw, number in jobs:
         path = run.draw_path(label, number)
         if path.exists():
             continue
         scaled = whole if purpose == "publish" else whole.scaled(run.train.counts())
-        engine = _engine(run, whole, unit, purpose)
+        if engine is None or loaded != purpose:
+            engine, loaded = _engine(run, whole, unit, purpose), purpose
         run.write_rows(path, sample_label(engine, scaled, label, seed=run.config.seed, draw=draw))
     return run.draw_path(label, 0).parent
 
@@ -152,6 +157,7 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
     """Judge the plan's rows on real rows that nothing was fitted on; written to quality.json and report.html."""
     config = run.config
     gate = Gate(metric=config.metric)
+    give_back()
     if (run.folder / "quality.json").is_file():
         return Verdict.from_json(run.read("quality.json"))
     if run.record.check == "none":
@@ -168,9 +174,9 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
             check=run.record.check,
             gate=gate,
             seed=derive(config.seed, "check"),
-            jobs=config.jobs or cores(),
+            jobs=workers(config, run.dataset),
             draws=DRAWS,
-            drawn=run.check_draw if run.record.check == "holdout" else None,
+            drawn=run.check_draws() if run.record.check == "holdout" else None,
             estimator=config.estimator,
             group=config.group,
             report=report,
@@ -230,6 +236,7 @@ def balance(
     config = config or make_config(options)
     report("read", 0.0, "reading")
     job = prepare(source, config)
+    check_memory(job.dataset, job.outline.plan, workers(config, job.dataset), name=job.name)
     destination = _destination(job, out or config.out)
     with ExitStack() as stack:
         if destination is None:
@@ -272,6 +279,7 @@ def publish(run: Run, held: Stage | None) -> BalanceResult:
     Without a destination the rows come back in ``result.dataset``.
     """
     verdict = Verdict.from_json(run.read("quality.json"))
+    give_back()
     if verdict.blocks(run.config.gate):
         return quarantine_run(run, verdict, held)
     return publish_run(run, verdict, held)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +26,7 @@ from synthgen.data.convert import same_values
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.read import load_table
 from synthgen.data.schema import Label, index_columns
+from synthgen.data.split import Split
 from synthgen.errors import DataError
 from synthgen.planning import BalancePlan
 
@@ -64,13 +65,17 @@ class RunRecord(BaseModel):
 
 
 class Run:
-    """A run folder with its record. ``dataset`` may be handed in where it is already in memory."""
+    """A run folder with its record. ``dataset`` and ``split`` may be handed in where they are already in memory."""
 
-    def __init__(self, folder: Path, record: RunRecord, *, dataset: TabularDataset | None = None) -> None:
+    def __init__(
+        self, folder: Path, record: RunRecord, *, dataset: TabularDataset | None = None, split: Split | None = None
+    ) -> None:
         self.folder = folder
         self.record = record
         if dataset is not None:
             self.__dict__["dataset"] = dataset
+        if split is not None:
+            self.__dict__["_split"] = split.train, split.holdout
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -137,12 +142,13 @@ class Run:
         """Return where draw 0 (published) or a replica 1 to 9 (for the check) of a label's rows is kept."""
         return self.folder / "samples" / f"c{self.dataset.classes.index(label):03d}" / f"draw-{draw:02d}.parquet"
 
-    def check_draw(self, draw: int) -> TabularDataset:
-        """Return one draw of the rows that the check adds to its training rows."""
+    def check_draws(self) -> WrittenDraws:
+        """Return the draws of the rows that the check adds to its training rows."""
         # where the check has a generator of its own, its draws are numbered from DRAWS on
         first = DRAWS if "check" in self.purposes else 0
-        parts = [self.read_rows(self.draw_path(label, first + draw)) for label in self.plan.adds()]
-        return self.train.take(np.arange(0)).concat(*parts)
+        labels = self.plan.adds()
+        paths = [tuple(self.draw_path(label, first + draw) for label in labels) for draw in range(DRAWS)]
+        return WrittenDraws(tuple(paths), self.dataset.take(np.arange(0)))
 
     def write_rows(self, path: Path, rows: TabularDataset) -> None:
         """Write rows whole or not at all."""
@@ -154,15 +160,7 @@ class Run:
 
     def read_rows(self, path: Path) -> TabularDataset:
         """Return rows that ``write_rows`` wrote."""
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-        again = (table.schema.metadata or {}).get(_REPEATED)
-        return TabularDataset(
-            _typed(table, self.dataset.schema.arrow),
-            self.dataset.schema,
-            self.dataset.classes,
-            repeated=None if again is None else np.unpackbits(np.frombuffer(again, np.uint8), count=len(table)) > 0,
-        )
+        return _read_rows(path, self.dataset)
 
     def read(self, name: str) -> dict[str, object]:
         """Return a JSON file of the run folder."""
@@ -175,6 +173,26 @@ class Run:
     def write(self, name: str, data: object) -> Path:
         """Write a JSON file whole or not at all."""
         return write_json(self.folder / name, data)
+
+
+@dataclass(frozen=True)
+class WrittenDraws:
+    """Draws that ``generate`` wrote, by number; ``like`` has the columns and classes and no rows. A check's workers are
+    handed this and read what they need: never the table."""
+
+    paths: tuple[tuple[Path, ...], ...]
+    like: TabularDataset
+
+    def __call__(self, number: int) -> TabularDataset:
+        return self.like.concat(*(_read_rows(path, self.like) for path in self.paths[number]))
+
+
+def _read_rows(path: Path, like: TabularDataset) -> TabularDataset:
+    with pq.ParquetFile(path) as file:
+        table = file.read()
+    packed = (table.schema.metadata or {}).get(_REPEATED)
+    again = None if packed is None else np.unpackbits(np.frombuffer(packed, np.uint8), count=len(table)) > 0
+    return TabularDataset(_typed(table, like.schema.arrow), like.schema, like.classes, repeated=again)
 
 
 def write_json(path: Path, data: object) -> Path:
@@ -289,11 +307,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _typed(table: pa.Table, schema: pa.Schema) -> pa.Table:

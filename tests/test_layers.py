@@ -16,14 +16,26 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    ("errors", "seeding"),
+    ("errors", "memory", "seeding"),
     ("data",),
     ("planning",),
     ("encode", "gan"),
     ("quality", "shards"),
     ("engines",),
     (
-        *("config", "run", "rebalance", "arms", "job", "judge", "forecast", "publication", "pipeline", "sampler"),
+        *(
+            "config",
+            "run",
+            "rebalance",
+            "arms",
+            "job",
+            "judge",
+            "needs",
+            "forecast",
+            "publication",
+            "pipeline",
+            "sampler",
+        ),
         *("explore", "report"),
     ),
     ("orchestration", "console", "cli", "__init__", "__main__", "flows"),

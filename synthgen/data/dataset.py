@@ -94,7 +94,7 @@ class TabularDataset:
         rows = np.asarray(rows)
         if rows.dtype == bool and len(rows) != len(self):
             raise IndexError(f"a mask of {len(rows)} for {len(self)} rows")
-        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64, copy=False)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"row {rows.min() if rows.min() < 0 else rows.max()} of {len(self)}")
         repeated = None if self.repeated is None else self.repeated[rows]

@@ -17,6 +17,7 @@ from pyarrow import types
 
 from synthgen.data.schema import check_names, difference
 from synthgen.errors import DataError
+from synthgen.memory import attainable_bytes
 
 MIN_CAP_BYTES = 256_000_000
 MAX_UNFOLD = 1_000  # decoded bytes per byte of a file; dummies of one bit, compressed, come to some hundreds
@@ -92,6 +93,12 @@ def _check_claims(file: pq.ParquetFile, name: str, cap: int) -> None:
     claimed = max(int(described.num_rows * sum(widths)), unpacked)
     if claimed > cap:
         raise _bomb(name, described.num_rows, claimed, cap)
+    room = attainable_bytes()
+    if room is not None and claimed > room:
+        raise DataError(
+            f"{name} unfolds to {claimed / 1e6:,.0f} MB and {room / 1e6:,.0f} MB of memory are to be had; "
+            "give fewer rows or columns, or more memory"
+        )
 
 
 def _width(kind: pa.DataType) -> float:

@@ -88,17 +88,23 @@ def folds(dataset: Rows, *, n_folds: int, seed: int, group: str | None = None) -
         raise ConfigError(f"there must be 2 folds or more, got {n_folds}")
     keys, notes = row_keys(dataset, group=group)
     draw = mix(keys + np.uint64(derive(seed, "folds")))
-    fold = np.zeros(len(dataset), dtype=np.int64)
     codes = dataset.label_codes
+    ordered = np.sort(draw)
+    doubled = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    del ordered
+    shared = np.flatnonzero(np.isin(draw, doubled)) if len(doubled) else np.empty(0, dtype=np.int64)
     # a key is dealt within the rarest class that it occurs in, so that each class spreads evenly
-    order = np.lexsort((draw, np.bincount(codes, minlength=len(dataset.classes))[codes]))
+    order = shared[np.lexsort((draw[shared], np.bincount(codes, minlength=len(dataset.classes))[codes[shared]]))]
     _, first, inverse = np.unique(draw[order], return_index=True, return_inverse=True)
-    home = codes[order][first]  # np.unique gives the first occurrence: the rarest class
-    dealt = np.zeros(len(first), dtype=np.int64)
-    for code in np.unique(home):
+    home = codes.copy()
+    home[order] = -1
+    home[order[first]] = codes[order[first]]  # np.unique gives the first occurrence: the rarest class
+    fold = np.zeros(len(dataset), dtype=np.int16 if n_folds < 2**15 else np.int64)
+    for code in np.unique(codes):
         members = np.flatnonzero(home == code)
-        dealt[members] = (np.arange(len(members)) + derive(seed, "deal", int(code)) % n_folds) % n_folds
-    fold[order] = dealt[inverse]
+        members = members[np.argsort(draw[members])]
+        fold[members] = (np.arange(len(members)) + derive(seed, "deal", int(code)) % n_folds) % n_folds
+    fold[order] = fold[order[first]][inverse]
     return [Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k), notes) for k in range(n_folds)]
 
 
@@ -107,8 +113,13 @@ def row_keys(dataset: Rows, *, group: str | None = None) -> tuple[np.ndarray, tu
     if group is not None:
         return column_hashes(_column(dataset, "--group", group)), ()
     keys = dataset.feature_hashes()
+    ordered = np.sort(keys)  # all that most tables need, and a small part of what counting takes
+    share = np.count_nonzero(ordered[1:] == ordered[:-1]) / max(1, len(keys))
+    often = int(max(20, MAX_ATOM * len(keys)))
+    if share <= MAX_DUPLICATES and not np.any(ordered[often:] == ordered[:-often]):
+        return keys, ()
+    del ordered
     _, inverse, repeats = np.unique(keys, return_inverse=True, return_counts=True)
-    share = 1 - len(repeats) / max(1, len(keys))
     if share > MAX_DUPLICATES:
         apart = np.ones(len(repeats), dtype=bool)
         note = f"{share:.0%} of the rows repeat another row's features, so equal rows stand on both sides of the split"
@@ -118,8 +129,6 @@ def row_keys(dataset: Rows, *, group: str | None = None) -> tuple[np.ndarray, tu
             f"rows that occur more than {MAX_ATOM:.0%} of the time are split like any other, "
             "so they stand on both sides of the split"
         )
-    if not apart.any():
-        return keys, ()
     order = np.argsort(inverse, kind="stable")
     starts = np.r_[0, np.cumsum(repeats)[:-1]]
     occurrence = np.empty(len(keys), dtype=np.uint64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -18,8 +18,8 @@ import pyarrow as pa
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label, TableSchema
 from synthgen.errors import ConfigError, DataError, EngineError
+from synthgen.memory import give_back
 from synthgen.quality.downstream import Panel, one_thread, predict
-from synthgen.quality.novelty import CopyCount, count_copies
 from synthgen.seeding import derive
 
 Drawer = Callable[[int], TabularDataset]
@@ -67,6 +67,7 @@ class Task:
     """One arm in one cell: ``fit`` and ``judge`` are rows of train, None for all of train and for the holdout.
 
     ``draws`` are the draws to make; the learners' seeds come from ``seed`` and the draw, so that arms are paired.
+    ``hashed`` asks for the hashes of the rows that the arm adds.
     """
 
     arm: Arm
@@ -76,12 +77,13 @@ class Task:
     draws: tuple[int, ...]
     panel: Panel
     drawn: Drawer | None = None
-    copies: bool = False
+    hashed: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task gave: for each draw every learner's probabilities (N, K), and rows added per class (K,).
+    """What a task gave: for each draw every learner's probabilities (N, K), rows added per class (K,), and the added
+    rows' ``hashes`` where they were asked for, those left out that are meant to repeat real rows.
 
     ``failed`` has the reason where the arm could not be prepared.
     """
@@ -89,15 +91,17 @@ class Outcome:
     arm: str
     proba: tuple[dict[str, np.ndarray], ...] = ()
     added: np.ndarray | None = None
-    copies: CopyCount = CopyCount()  # noqa: RUF009  frozen
+    hashes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     failed: str | None = None
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The rows of a check: arms see ``train`` (or a part of it) and nothing else."""
+    """The rows of a check: arms see ``train`` (or a part of it) and nothing else; each of its rows stands for
+    ``scale`` (K,) rows of its class."""
 
     train: TabularDataset
+    scale: np.ndarray
     holdout: TabularDataset | None = None
 
 
@@ -109,8 +113,7 @@ def run_task(task: Task, tables: Tables) -> Outcome:
         raise ConfigError("a check on a holdout needs the holdout")
     proba: list[dict[str, np.ndarray]] = []
     added = np.zeros(len(train.classes), dtype=np.int64)
-    copies = CopyCount()
-    aside = tables.holdout.feature_hashes() if tables.holdout is not None and task.copies else None
+    hashes: list[np.ndarray] = []
     drawer = task.drawn
     for number in task.draws:
         try:
@@ -122,12 +125,16 @@ def run_task(task: Task, tables: Tables) -> Outcome:
         if new.classes != train.classes:
             raise EngineError(f"arm {task.arm.name!r} drew rows of other classes than the training rows have")
         seed = derive(task.seed, "learners", number)
-        proba.append(predict(train, new, judged, panel=task.panel, weighted=task.arm.weighted, seed=seed))
         added += np.bincount(new.label_codes, minlength=len(added))
-        if task.copies:
-            own = new if new.repeated is None else new.take(~new.repeated)  # real rows again are no copies
-            copies += count_copies(own, train, holdout=aside)
-    return Outcome(task.arm.name, tuple(proba), added, copies)
+        if task.hashed:  # real rows again are no copies
+            own = new if new.repeated is None else new.take(~new.repeated)
+            hashes.append(own.feature_hashes())
+        if task.drawn or task.arm.fixed:  # as many as all training rows call for: thinned as those were
+            lot = np.random.default_rng(derive(seed, "lot")).random(len(new))
+            new = new.take(lot * tables.scale[new.label_codes] < 1)
+        weighted, scale = task.arm.weighted, tables.scale
+        proba.append(predict(train, new, judged, panel=task.panel, weighted=weighted, seed=seed, scale=scale))
+    return Outcome(task.arm.name, tuple(proba), added, np.concatenate([*hashes, np.empty(0, dtype=np.uint64)]))
 
 
 @dataclass(frozen=True)
@@ -137,13 +144,14 @@ class _Shipped:
     folder: str
     schema: TableSchema
     classes: tuple[Label, ...]
+    scale: np.ndarray
     holdout: bool
 
     def load(self) -> Tables:
         train, holdout = (self._read(name) for name in ("train", "holdout"))
         if train is None:
             raise FileNotFoundError(self.folder)
-        return Tables(train, holdout)
+        return Tables(train, self.scale, holdout)
 
     def _read(self, name: str) -> TabularDataset | None:
         if name == "holdout" and not self.holdout:
@@ -161,11 +169,13 @@ def _shipped(tables: Tables) -> Iterator[_Shipped]:
                 with pa.OSFile(f"{folder}/{name}", "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
                     writer.write_table(table)
         train = tables.train
-        yield _Shipped(folder, train.schema, train.classes, tables.holdout is not None)
+        yield _Shipped(folder, train.schema, train.classes, tables.scale, tables.holdout is not None)
 
 
 def _run_shipped(number: int, task: Task, shipped: _Shipped) -> tuple[int, Outcome]:
-    return number, run_task(task, shipped.load())
+    outcome = run_task(task, shipped.load())
+    give_back()
+    return number, outcome
 
 
 def run_tasks(tasks: Sequence[Task], tables: Tables, *, jobs: int, report: Report) -> list[Outcome]:
@@ -187,6 +197,7 @@ def _each(order: list[int], tasks: Sequence[Task], tables: Tables, jobs: int) ->
     from joblib import Parallel, delayed
 
     with _shipped(tables) as shipped:
+        give_back()
         parallel = Parallel(n_jobs=jobs, backend="loky", batch_size=1, return_as="generator_unordered")
         yield from parallel(delayed(_run_shipped)(i, tasks[i], shipped) for i in order)
 

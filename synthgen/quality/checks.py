@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from synthgen.quality.cells import Arm, Drawer, Outcome, Report, Tables, Task, r
 from synthgen.quality.downstream import Panel, thinned
 from synthgen.quality.evidence import ArmEvidence, Evidence, cross_fit_evidence, holdout_evidence
 from synthgen.quality.rules import Gate
+from synthgen.quality.seen import Seen, seen_of
 from synthgen.quality.stats import Weights, bootstrap_weights, cross_fitted
 from synthgen.quality.tuning import Judged, Problem, with_average
 from synthgen.seeding import derive, numpy_rng
@@ -62,14 +63,28 @@ class Setting:
     jobs: int
     report: Report
 
+    @cached_property
+    def seen(self) -> Seen:
+        """The training rows that arms and learners work with, drawn once for all of them."""
+        return seen_of(self.train, least=self.gate.max_rows, rng=numpy_rng(self.seed, "seen"))
+
+
+@dataclass(frozen=True)
+class Made:
+    """The ``hashes`` of rows that the candidate adds, and the positions in ``train`` of what it may copy; None: all."""
+
+    hashes: np.ndarray
+    known: np.ndarray | None
+
 
 @dataclass(frozen=True)
 class Found:
-    """What a check found: the evidence, every kept arm's outcomes, and what a reader should know."""
+    """What a check found: the evidence, every kept arm's outcomes, the rows made, and what a reader should know."""
 
     problem: Problem
     evidence: Evidence
     outcomes: Mapping[str, Sequence[Outcome]]
+    made: tuple[Made, ...]
     notes: tuple[str, ...]
     cells: int = 0
 
@@ -84,8 +99,8 @@ class Unfitted(Exception):
 
 def cross_fit(setting: Setting) -> Found:
     """Judge every arm on each fold of repeated cross-fitting, refitted on the other folds."""
-    gate, train = setting.gate, setting.train
-    n_folds = _n_folds(train, gate.folds)
+    gate, seen = setting.gate, setting.seen
+    n_folds = _n_folds(setting.train, gate.folds)
     problem, notes = _problem(setting, n_folds)
     cells: list[tuple[int, Split, _Rows]] = []
     for repeat in range(gate.repeats):
@@ -97,10 +112,10 @@ def cross_fit(setting: Setting) -> Found:
         for j, (_, fold, rows) in enumerate(cells)
         for arm in setting.arms.all
     ]
-    outcomes, failed = _run(setting, tasks, Tables(train))
+    outcomes, made, failed = _run(setting, tasks, Tables(seen.dataset, seen.scale))
     repeats = [repeat for repeat, _, _ in cells]
     judged = [
-        [_judged(train, rows, part.proba[0], setting) for (_, _, rows), part in zip(cells, parts, strict=True)]
+        [_judged(seen.dataset, rows, part.proba[0], setting) for (_, _, rows), part in zip(cells, parts, strict=True)]
         for parts in outcomes.values()
     ]
     arguments = [(own, judged[0], repeats, problem) for own in judged]  # doing nothing is the first arm
@@ -109,12 +124,12 @@ def cross_fit(setting: Setting) -> Found:
     evidence = Evidence(
         dict(zip(outcomes, found, strict=True)), problem.metric.name, partial(cross_fitted, test_share=share)
     )
-    return Found(problem, evidence, outcomes, (*notes, *failed), cells=len(cells))
+    return Found(problem, evidence, outcomes, made, (*notes, *failed), cells=len(cells))
 
 
 def on_holdout(setting: Setting, holdout: TabularDataset) -> Found:
     """Judge every arm's draws on ``holdout``; what is tuned comes from a cross-fit of the training rows."""
-    train, arms = setting.train, setting.arms
+    seen, arms = setting.seen, setting.arms
     problem, notes = _problem(setting, LEAST_ROWS)
     notes.append("the intervals hold rows and draws, but not how another training of the generator would differ")
     if arms.candidate.fixed:
@@ -125,22 +140,22 @@ def on_holdout(setting: Setting, holdout: TabularDataset) -> Found:
     inner = _folds(setting, problem, INNER_FOLDS, derive(setting.seed, "inner"))
     notes.extend(dict.fromkeys(note for fold in inner for note in fold.notes))
     inside = [_judged_rows(setting, fold.holdout) for fold in inner]
-    kept, weights = _thin(setting, holdout.label_codes)
+    kept, weights = _thin(setting, holdout.label_codes)  # of all rows set aside: none of them is thinned before
     asked = holdout.take(kept)
     tasks = [_task(setting, arm, tuple(range(setting.draws)), None, None) for arm in arms.all]
     tasks += [_task(setting, arm, (j,), fold.train, inside[j]) for j, fold in enumerate(inner) for arm in arms.all]
-    outcomes, failed = _run(setting, tasks, Tables(train, asked))
+    outcomes, made, failed = _run(setting, tasks, Tables(seen.dataset, seen.scale, asked))
     everything = _Rows(np.arange(len(asked)), weights)
     draws = [[_judged(asked, everything, proba, setting) for proba in whole.proba] for whole, *_ in outcomes.values()]
     folded = [
-        [_judged(train, rows, part.proba[0], setting) for rows, part in zip(inside, parts, strict=True)]
+        [_judged(seen.dataset, rows, part.proba[0], setting) for rows, part in zip(inside, parts, strict=True)]
         for _, *parts in outcomes.values()
     ]
     bootstrap = _bootstrap(setting, problem, asked, everything, inside)
     arguments = [(own, parts, folded[0], problem, bootstrap) for own, parts in zip(draws, folded, strict=True)]
     found = spread(_bootstrapped, arguments, jobs=setting.jobs)
     evidence = Evidence(dict(zip(outcomes, found, strict=True)), problem.metric.name, bootstrap()[0].infer)
-    return Found(problem, evidence, outcomes, (*notes, *failed))
+    return Found(problem, evidence, outcomes, made, (*notes, *failed))
 
 
 @dataclass(frozen=True)
@@ -156,7 +171,7 @@ def _bootstrapped(
     inner: Sequence[Judged],
     plain: Sequence[Judged],
     problem: Problem,
-    bootstrap: Callable[[], tuple[Weights, np.ndarray]],
+    bootstrap: Callable[[], tuple[Weights, Weights]],
 ) -> ArmEvidence:
     """The weights are the same for every arm, and drawn where they are used: they are larger than what they lead to."""
     return holdout_evidence(draws, inner, plain, problem, *bootstrap())
@@ -164,9 +179,9 @@ def _bootstrapped(
 
 def _bootstrap(
     setting: Setting, problem: Problem, asked: TabularDataset, rows: _Rows, inside: Sequence[_Rows]
-) -> Callable[[], tuple[Weights, np.ndarray]]:
+) -> Callable[[], tuple[Weights, Weights]]:
     """What draws the weights of the judged rows, and those under which the cut-offs are tuned beside them."""
-    gate, train, where = setting.gate, setting.train, np.concatenate([each.rows for each in inside])
+    gate, train, where = setting.gate, setting.seen.dataset, np.concatenate([each.rows for each in inside])
     keys: list[np.ndarray | None] = [None, None]
     if setting.group is not None:
         keys = [column_hashes(rows.column(setting.group)) for rows in (asked, train.take(where))]
@@ -185,7 +200,7 @@ _Sampled = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 def _draw_weights(
     judged: _Sampled, tuned: _Sampled, n_resamples: int, n_draws: int, seed: int
-) -> tuple[Weights, np.ndarray]:
+) -> tuple[Weights, Weights]:
     weights = bootstrap_weights(
         judged[0],
         n_resamples=n_resamples,
@@ -195,7 +210,7 @@ def _draw_weights(
         units=judged[2],
         groups=max(6, JACKKNIFE // len(np.unique(judged[0]))),
     )
-    inner = bootstrap_weights(
+    tuning = bootstrap_weights(
         tuned[0],
         n_resamples=n_resamples,
         n_draws=1,
@@ -203,9 +218,8 @@ def _draw_weights(
         base=tuned[1],
         units=tuned[2],
         groups=0,
-    ).rows
-    left_out = np.repeat(inner[:, :1], weights.rows.shape[1] - inner.shape[1], axis=1)
-    return weights, np.concatenate([inner, left_out], axis=1)
+    )
+    return weights, tuning
 
 
 def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
@@ -219,6 +233,7 @@ def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
         raise ConfigError(f"metric {metric.name!r} is for two classes; this label has {len(counts)}")
     out = [text_of(train.classes[k]) for k in np.flatnonzero(~judged)]
     notes = [f"left out of the figures for want of rows: class {', '.join(out)}"] if out else []
+    notes.extend(setting.seen.notes)
     if counts.max() > setting.gate.max_rows:
         notes.append(
             f"learners are fitted on at most {setting.gate.max_rows:,} rows of a class, the others thinned by lot"
@@ -236,7 +251,7 @@ def _n_folds(train: TabularDataset, wanted: int) -> int:
 def _folds(setting: Setting, problem: Problem, n_folds: int, seed: int) -> list[Split]:
     """Folds with rows on both sides. Classes left out of the figures are never judged, so they stay with the training
     rows, and what shares a group with them is not judged either."""
-    train = setting.train
+    train = setting.seen.dataset
     apart = ~np.isin(train.label_codes, problem.classes)
     barred = apart
     if setting.group is not None and apart.any():
@@ -259,8 +274,9 @@ def n_resamples(gate: Gate, n_classes: int) -> int:
 
 
 def _judged_rows(setting: Setting, rows: np.ndarray) -> _Rows:
-    kept, weights = _thin(setting, setting.train.label_codes[rows])
-    return _Rows(rows[kept], weights)
+    codes = setting.seen.dataset.label_codes[rows]
+    kept, weights = _thin(setting, codes)
+    return _Rows(rows[kept], weights * setting.seen.scale[codes[kept]])
 
 
 def _thin(setting: Setting, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -280,7 +296,7 @@ def _task(setting: Setting, arm: Arm, draws: tuple[int, ...], fit: np.ndarray | 
         draws,
         setting.panel,
         drawn=setting.drawn if whole and arm.role == "candidate" else None,
-        copies=arm.role == "candidate" and (whole or setting.holdout is None),
+        hashed=arm.role == "candidate" and (whole or setting.holdout is None),
     )
 
 
@@ -289,8 +305,11 @@ def _judged(dataset: TabularDataset, rows: _Rows, proba: Mapping[str, np.ndarray
     return Judged(dataset.label_codes[rows.rows], rows.weights, members)
 
 
-def _run(setting: Setting, tasks: Sequence[Task], tables: Tables) -> tuple[dict[str, list[Outcome]], list[str]]:
-    """Outcomes by arm in the order shown, and a note for each arm that could not be prepared everywhere."""
+def _run(
+    setting: Setting, tasks: Sequence[Task], tables: Tables
+) -> tuple[dict[str, list[Outcome]], tuple[Made, ...], list[str]]:
+    """Outcomes by arm in the order shown, what the candidate made, and a note for each arm that could not be prepared
+    everywhere."""
 
     def report(share: float, message: str) -> None:
         setting.report(PREDICT_SHARE * share, message)
@@ -303,4 +322,9 @@ def _run(setting: Setting, tasks: Sequence[Task], tables: Tables) -> tuple[dict[
     if setting.arms.candidate.name in failed:
         raise Unfitted(notes)
     names = [arm.name for arm in setting.arms.all if arm.name not in failed]
-    return {name: [outcome for outcome in outcomes if outcome.arm == name] for name in names}, notes
+    made = tuple(
+        Made(outcome.hashes, None if task.fit is None else setting.seen.rows[task.fit])
+        for task, outcome in zip(tasks, outcomes, strict=True)
+        if task.hashed
+    )
+    return {name: [outcome for outcome in outcomes if outcome.arm == name] for name in names}, made, notes

@@ -14,7 +14,7 @@ from synthgen.data.dataset import text_of
 from synthgen.quality.cells import Arm
 from synthgen.quality.checks import Found, Setting
 from synthgen.quality.evidence import AT_PAR
-from synthgen.quality.novelty import Copies, CopyCount, natural_share, weigh
+from synthgen.quality.novelty import Copies, CopyCount, count_copies, natural_share, weigh
 from synthgen.quality.rules import Facts, decide, make_rails, resolution, sentence
 from synthgen.quality.stats import Estimate, Inference
 from synthgen.quality.verdict import MEAN, ArmFigures, CheckKind, Control, Rail, Verdict, finite
@@ -145,13 +145,17 @@ def _control(setting: Setting, found: Found, best: np.ndarray) -> Control | None
 
 
 def _copies(setting: Setting, found: Found, rebalanced: Sequence[int]) -> Copies | None:
-    count = sum((outcome.copies for outcome in found.outcomes[setting.arms.candidate.name]), start=CopyCount())
-    if count.n_rows == 0:
+    if not any(len(made.hashes) for made in found.made):
         return None
     real = [rows for rows in (setting.train, setting.holdout) if rows is not None]
-    hashes = np.concatenate([rows.feature_hashes() for rows in real])
-    codes = np.concatenate([rows.label_codes for rows in real])
-    natural = natural_share(hashes, np.isin(codes, list(rebalanced)), alpha=setting.gate.alpha)
+    hashes, codes = [rows.feature_hashes() for rows in real], np.concatenate([rows.label_codes for rows in real])
+    train, aside = hashes[0], hashes[1] if len(hashes) > 1 else None
+    counts = (
+        count_copies(made.hashes, train=train if made.known is None else train[made.known], holdout=aside)
+        for made in found.made
+    )
+    count = sum(counts, start=CopyCount())
+    natural = natural_share(np.concatenate(hashes), np.isin(codes, list(rebalanced)), alpha=setting.gate.alpha)
     return weigh(count, natural, alpha=setting.gate.alpha, leaks=setting.holdout is not None)
 
 

@@ -105,11 +105,13 @@ def predict(
     panel: Panel,
     weighted: bool,
     seed: int,
+    scale: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return each learner's probabilities (N, K) for the ``judged`` rows, columns as ``classes``.
 
-    Fitted on the ``real`` rows followed by the ``added`` ones; the real ones alone shape the encoding. ``weighted``
-    balances the classes by weights. The same seed gives the same numbers whatever runs beside.
+    Fitted on the ``real`` rows followed by the ``added`` ones, each standing for ``scale`` (K,) rows of its class
+    (default: 1); the real ones alone shape the encoding. ``weighted`` balances the classes by weights. The same seed
+    gives the same numbers whatever runs beside.
     """
     codes = np.concatenate([real.label_codes, added.label_codes])
     rows, weights = thinned(codes, panel.max_rows, np.random.default_rng(derive(seed, "thin")))
@@ -121,6 +123,7 @@ def predict(
     features = fit_features(real if len(real) <= MOST_ENCODED else real.take(_spread(len(real), MOST_ENCODED)))
     fit_rows = (real if len(own) == len(real) else real.take(own)).concat(added.take(new))
     y = codes[rows]
+    weights = weights if scale is None else weights * scale[y]
     if weighted:
         totals = np.bincount(y, weights=weights, minlength=n_classes)
         weights = weights * (weights.sum() / (np.count_nonzero(totals) * np.maximum(totals, 1e-12)))[y]

@@ -27,6 +27,7 @@ from synthgen.quality.tuning import (
 )
 
 AT_PAR = "recall at equal alarms:"
+MAX_CELLS = 8_000_000
 
 Vectors = dict[str, dict[str, np.ndarray]]
 """member -> figure -> vector"""
@@ -69,50 +70,56 @@ class Evidence:
         return vector, {name: float(np.mean(picked == i)) for i, name in enumerate(free)}
 
 
+_Cuts = Mapping[str, Cuts]
+"""objective -> cut-offs"""
+
+
 @dataclass(frozen=True)
-class _Tuned:
-    cuts: dict[str, Cuts]
+class _Fixed:
+    """What is tuned once for a member, under whatever weights its figures are: on an arm's out-of-fold rows the
+    ``calibrator``; on the same rows as doing nothing predicts them the ``alarms``: recalls are compared at equal
+    numbers of alarms, because each arm's own best cut-off is a noisy place on its curve."""
+
     calibrator: Calibrator
-    alarms: dict[int, Cuts]
-
-    def resampled(self, columns: slice) -> _Tuned:
-        """The same with the cut-offs of some weightings alone."""
-        return _Tuned({name: cuts[columns] for name, cuts in self.cuts.items()}, self.calibrator, self.alarms)
+    alarms: Mapping[int, Cuts]
 
 
-def _tune(
-    sets: Sequence[Judged], plain: Sequence[Judged], member: str, problem: Problem, weights: np.ndarray
-) -> _Tuned:
-    """What is tuned for a member on an arm's ``sets`` under ``weights``, and on the same rows as doing nothing predicts
-    them, ``plain``: recalls are compared at equal numbers of alarms, because each arm's own best cut-off is a noisy
-    place on its curve."""
+def _fix(sets: Sequence[Judged], plain: Sequence[Judged], member: str, problem: Problem) -> _Fixed:
     proba = np.concatenate([judged.members[member].proba for judged in sets])
     codes = np.concatenate([judged.codes for judged in sets])
-    cuts = {objective: tune_cuts(sets, member, problem, objective, weights) for objective in problem.objectives}
-    return _Tuned(cuts, fit_calibrator(proba, codes, base_weights(sets)[:, 0]), alarms(plain, member, problem))
+    return _Fixed(fit_calibrator(proba, codes, base_weights(sets)[:, 0]), alarms(plain, member, problem))
+
+
+def _tune(sets: Sequence[Judged], member: str, problem: Problem, weights: np.ndarray) -> _Cuts:
+    return {objective: tune_cuts(sets, member, problem, objective, weights) for objective in problem.objectives}
 
 
 def _figures(
-    judged: Judged, member: str, tuned: _Tuned, problem: Problem, weights: np.ndarray, prior: np.ndarray
+    judged: Judged,
+    member: str,
+    fixed: _Fixed,
+    tuned: _Cuts,
+    problem: Problem,
+    weights: np.ndarray,
+    prior: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Every figure of one member on one set of rows under ``weights`` (N, B)."""
     said, metric = judged.members[member], problem.metric
     out = figures.ranking_figures(said.ranks, judged.codes, weights, classes=problem.ranked, metric=metric)
     out |= _decisions(judged, member, tuned, problem, weights, prior)
-    for k, cuts in tuned.alarms.items():
+    for k, cuts in fixed.alarms.items():
         out[f"{AT_PAR}{k}"] = found_at(judged, member, k, cuts, weights, prior[k])
-    losses = np.stack(figures.row_losses(tuned.calibrator(said.proba), judged.codes)).astype(np.float32)
+    losses = np.stack(figures.row_losses(fixed.calibrator(said.proba), judged.codes)).astype(np.float32)
     out["brier"], out["log_loss"] = (losses @ weights) / weights.sum(axis=0)
     return out
 
 
 def _decisions(
-    judged: Judged, member: str, tuned: _Tuned, problem: Problem, weights: np.ndarray, prior: np.ndarray
+    judged: Judged, member: str, tuned: _Cuts, problem: Problem, weights: np.ndarray, prior: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The figures that need a cut-off: its b-th under the b-th weighting."""
     counts = {
-        objective: counts_at(judged, member, cuts, problem, weights, prior=prior)
-        for objective, cuts in tuned.cuts.items()
+        objective: counts_at(judged, member, cuts, problem, weights, prior=prior) for objective, cuts in tuned.items()
     }
     found = figures.recalls(counts["balanced_accuracy"])
     out = {f"recall:{k}": found[k] for k in problem.classes}
@@ -162,7 +169,13 @@ def cross_fit_evidence(
         per_cell.append(
             {
                 member: _figures(
-                    cell, member, _tune(sets, reference, member, problem, inside), problem, one, problem.prior
+                    cell,
+                    member,
+                    _fix(sets, reference, member, problem),
+                    _tune(sets, member, problem, inside),
+                    problem,
+                    one,
+                    problem.prior,
                 )
                 for member in cell.members
             }
@@ -177,18 +190,28 @@ def cross_fit_evidence(
     return ArmEvidence(vectors, choice)
 
 
+def _blocks(weights: Weights, tuning: Weights) -> list[slice]:
+    """All columns of ``weights``, so many at a time that neither table of them is large; one block of small ones."""
+    step = max(1, MAX_CELLS // max(len(weights.unit), len(tuning.unit)))
+    return [slice(at, min(at + step, weights.n_columns)) for at in range(0, weights.n_columns, step)]
+
+
+def _joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def holdout_evidence(
     draws: Sequence[Judged],
     inner: Sequence[Judged],
     plain: Sequence[Judged],
     problem: Problem,
     weights: Weights,
-    tuning: np.ndarray,
+    tuning: Weights,
 ) -> ArmEvidence:
     """Return an arm's evidence from its ``draws`` judged on the holdout under ``weights``.
 
     Everything tuned comes from the ``inner`` folds of the training rows (``plain``: as doing nothing predicts them).
-    Cut-offs are tuned again in every resample, under ``tuning`` (rows of ``inner``, as many columns as ``weights``):
+    Cut-offs are tuned again in every resample, under ``tuning`` (rows of ``inner``, as many resamples as ``weights``):
     with few rare rows their noise is a large part of what a decision figure owes to luck. The estimate is the mean
     over those cut-offs.
     """
@@ -196,11 +219,19 @@ def holdout_evidence(
     shares = np.bincount(judged.codes, weights=judged.weights, minlength=problem.n_classes) / judged.weights.sum()
     vectors: Vectors = {}
     for member in judged.members:
-        tuned = _tune(inner, plain, member, problem, tuning)
-        each = [_figures(draw, member, tuned, problem, weights.rows, shares) for draw in draws]
-        resampled = tuned.resampled(slice(1, 1 + weights.n_resamples))
+        fixed = _fix(inner, plain, member, problem)
+        cuts: list[_Cuts] = []
+        blocks: list[list[dict[str, np.ndarray]]] = []
+        for columns in _blocks(weights, tuning):
+            cuts.append(_tune(inner, member, problem, tuning.columns(columns)))
+            now = weights.columns(columns)
+            blocks.append([_figures(draw, member, fixed, cuts[-1], problem, now, shares) for draw in draws])
+        each = [_joined([block[i] for block in blocks]) for i in range(len(draws))]
+        resampled = {
+            name: Cuts.joined([block[name] for block in cuts])[1 : 1 + weights.n_resamples] for name in cuts[0]
+        }
         for draw, one in zip(draws, each, strict=True):
-            bagged = _decisions(draw, member, resampled, problem, weights.rows[:, :1], shares)
+            bagged = _decisions(draw, member, resampled, problem, weights.columns(slice(0, 1)), shares)
             for name, values in bagged.items():
                 one[name][0] = np.mean(values)
         vectors[member] = {name: weights.fold(np.stack([one[name] for one in each])) for name in each[0]}

@@ -1,6 +1,6 @@
 """Are synthetic rows copies? Exact ones, beside how often real rows coincide by nature.
 
-May import data and quality.stats. Ids and the label are ignored: a copy under a fresh id is a copy.
+May import quality.stats. Ids and the label are ignored: a copy under a fresh id is a copy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from synthgen.data.dataset import TabularDataset
 from synthgen.quality.stats import UNKNOWN, Estimate, excess, wilson
 
 
@@ -50,10 +49,10 @@ class CopyCount:
         return CopyCount(self.n_rows + other.n_rows, self.copied + other.copied, self.leaked + other.leaked)
 
 
-def count_copies(synthetic: TabularDataset, train: TabularDataset, *, holdout: np.ndarray | None = None) -> CopyCount:
-    """Return how many synthetic rows equal a row of ``train``, or only one of ``holdout`` (its ``feature_hashes``)."""
-    rows = synthetic.feature_hashes()
-    copied = np.isin(rows, train.feature_hashes())
+def count_copies(rows: np.ndarray, *, train: np.ndarray, holdout: np.ndarray | None = None) -> CopyCount:
+    """Return how many synthetic ``rows`` equal one of ``train``, or only one of ``holdout``; all are (N,)
+    ``feature_hashes``."""
+    copied = np.isin(rows, train)
     leaked = 0 if holdout is None else int(np.count_nonzero(np.isin(rows, holdout) & ~copied))
     return CopyCount(len(rows), int(copied.sum()), leaked)
 
@@ -66,8 +65,8 @@ def natural_share(hashes: np.ndarray, own: np.ndarray, *, alpha: float) -> Estim
     Counted within all real rows, because a split keeps equal rows on one side. Where those classes show no twin at all
     the share over all classes is returned: it is known from more rows.
     """
-    _, inverse, repeats = np.unique(hashes, return_inverse=True, return_counts=True)
-    twin = repeats[inverse] > 1
+    ordered = np.sort(hashes)
+    twin = np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])
     chosen = own if twin[own].any() else np.ones(len(own), dtype=bool)
     return wilson(int(twin[chosen].sum()), int(chosen.sum()), alpha=alpha)
 

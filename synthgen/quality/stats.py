@@ -171,11 +171,16 @@ def acceleration(strata: Sequence[np.ndarray]) -> float:
 class Weights:
     """Row weights of a two-level bootstrap, to be drawn once and shared by every arm, so that gains are paired.
 
-    ``rows`` is (N, 1 + B + G) float32: as they are, B resamples, G with one group of rows left out each;
-    ``jackknife`` names the columns of each stratum's groups. ``draws`` (B, D) are the shares of the D draws.
+    There are 1 + B + G weightings: the rows as they are, B resamples, G with one group of rows left out each;
+    ``jackknife`` names the columns of each stratum's groups. ``counts`` (U, 1 + B) say how often each unit is taken,
+    ``left_out`` (U, G) what it weighs where groups are left out, ``unit`` (N,) is each row's unit and ``base`` (N,)
+    its own weight. ``draws`` (B, D) are the shares of the D draws.
     """
 
-    rows: np.ndarray
+    counts: np.ndarray
+    left_out: np.ndarray
+    unit: np.ndarray
+    base: np.ndarray
     jackknife: tuple[np.ndarray, ...]
     draws: np.ndarray
     df: int
@@ -184,6 +189,29 @@ class Weights:
     def n_resamples(self) -> int:
         """B."""
         return len(self.draws)
+
+    @property
+    def n_columns(self) -> int:
+        """1 + B + G."""
+        return int(self.counts.shape[1] + self.left_out.shape[1])
+
+    @property
+    def rows(self) -> np.ndarray:
+        """(N, 1 + B + G) float32: every weighting."""
+        return self.columns(slice(0, self.n_columns))
+
+    def columns(self, columns: slice) -> np.ndarray:
+        """Return the weightings from ``columns.start`` up to ``columns.stop``, (N, b) float32: whole, they are by far
+        the largest thing that a check makes. Past the last one the rows come as they are."""
+        n, end = self.counts.shape[1], self.n_columns
+        parts = [
+            self.counts[:, columns.start : min(columns.stop, n)],
+            self.left_out[:, max(0, columns.start - n) : max(0, columns.stop - n)],
+            np.ones((len(self.counts), max(0, columns.stop - max(end, columns.start))), dtype=np.float32),
+        ]
+        table = np.concatenate(parts, axis=1, dtype=np.float32)[self.unit]
+        table *= self.base[:, None]
+        return np.asarray(table)
 
     def fold(self, figures: np.ndarray) -> np.ndarray:
         """Return one vector from a figure per draw and weighting, (D, 1 + B + G): the estimate, the B replicates,
@@ -199,7 +227,7 @@ class Weights:
         """Return the inference of a vector that ``fold`` made."""
         b = self.n_resamples
         rows = [vector[columns] for columns in self.jackknife]
-        ends = self.rows.shape[1]
+        ends = self.n_columns
         return Bootstrapped(float(vector[0]), vector[1 : 1 + b], acceleration([*rows, vector[ends:]]), self.df)
 
 
@@ -226,14 +254,18 @@ def bootstrap_weights(
     rank = size[2][size[1]].astype(np.int64) * len(size[0]) + size[1]
     home = np.full(unit.max() + 1, np.iinfo(np.int64).max)
     np.minimum.at(home, unit, rank)
-    counts = np.ones((len(home), 1 + n_resamples), dtype=np.float32)
+    counts = np.ones((len(home), 1 + n_resamples), dtype=np.uint8)  # 255 times the same of many: once in 10^500
     left_out: list[np.ndarray] = []
     least = n
     for stratum in np.unique(home):
         members = np.flatnonzero(home == stratum)
         m = len(members)
-        picks = rng.integers(0, m, (n_resamples, m)) + np.arange(n_resamples)[:, None] * m
-        counts[members, 1:] = np.bincount(picks.ravel(), minlength=n_resamples * m).reshape(n_resamples, m).T
+        step = max(1, MAX_BLOCK // m)
+        for at in range(0, n_resamples, step):
+            now = min(step, n_resamples - at)
+            picks = rng.integers(0, m, (now, m)) + np.arange(now)[:, None] * m
+            taken = np.bincount(picks.ravel(), minlength=now * m).reshape(now, m)
+            counts[members, 1 + at : 1 + at + now] = taken.T
         least = min(least, m)
         if m > 1 and groups > 0:
             part = rng.permutation(m) % min(groups, m)
@@ -245,9 +277,9 @@ def bootstrap_weights(
     for block in left_out:
         columns.append(np.arange(at, at + block.shape[1]))
         at += block.shape[1]
-    rows = np.concatenate([counts, *left_out], axis=1)[unit] * base[:, None].astype(np.float32)
+    groups_out = np.concatenate([np.empty((len(home), 0), dtype=np.float32), *left_out], axis=1)
     draws = rng.multinomial(n_draws, np.full(n_draws, 1 / n_draws), n_resamples) / n_draws
-    return Weights(np.ascontiguousarray(rows), tuple(columns), draws, max(1, least - 1))
+    return Weights(counts, groups_out, unit, base.astype(np.float32), tuple(columns), draws, max(1, least - 1))
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,11 @@ class Cuts:
     def __getitem__(self, columns: slice) -> Cuts:
         return Cuts(self.false_rates[columns], self.true_rates[columns], self.powers[columns])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Cuts]) -> Cuts:
+        """Return the cut-offs of the parts' weightings, one after another."""
+        return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+
 
 @dataclass(frozen=True)
 class Problem:

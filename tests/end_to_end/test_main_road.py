@@ -169,7 +169,7 @@ def test_the_check_s_generator_never_sees_the_holdout(data, tmp_path, ship):
     for unit in run.plan.units:
         pipeline.fit(run, unit)
     pipeline.generate(run, 1)
-    added = run.check_draw(1).table["joined"].to_pylist()
+    added = run.check_draws()(1).table["joined"].to_pylist()
     assert len(added) == run.plan.scaled(run.train.counts()).classes[1].add
     assert not set(added) & set(run.holdout.table["joined"].to_pylist())
     published = set(run.read_rows(run.draw_path(1, 0)).table["joined"].to_pylist())

@@ -57,27 +57,33 @@ def test_cuts_and_calibrators_come_from_the_other_folds_of_the_repeat(monkeypatc
     """Mutant: tune on all cells of the repeat, or on the other repeat's (whose folds hold the same rows)."""
     cells = [cell(j) for j in range(10)]
     plain = [replace(one) for one in cells]
+    fixed: list[list[int]] = []
     tuned: list[list[int]] = []
     compared: list[list[int]] = []
     judged: list[int] = []
-    real_tune, real_figures = module._tune, module._figures
+    real_fix, real_tune, real_figures = module._fix, module._tune, module._figures
 
     def number(one: Judged) -> int:
         return next(i for i, known in enumerate(cells) if known is one)
 
-    def tune(sets: list[Judged], reference: list[Judged], *rest: object) -> object:
-        tuned.append([number(one) for one in sets])
+    def fix(sets: list[Judged], reference: list[Judged], *rest: object) -> object:
+        fixed.append([number(one) for one in sets])
         compared.append([next(i for i, known in enumerate(plain) if known is one) for one in reference])
-        return real_tune(sets, reference, *rest)  # type: ignore[arg-type]
+        return real_fix(sets, reference, *rest)  # type: ignore[arg-type]
+
+    def tune(sets: list[Judged], *rest: object) -> object:
+        tuned.append([number(one) for one in sets])
+        return real_tune(sets, *rest)  # type: ignore[arg-type]
 
     def figures(one: Judged, *rest: object) -> object:
         judged.append(number(one))
         return real_figures(one, *rest)  # type: ignore[arg-type]
 
+    monkeypatch.setattr(module, "_fix", fix)
     monkeypatch.setattr(module, "_tune", tune)
     monkeypatch.setattr(module, "_figures", figures)
     cross_fit_evidence(cells, plain, REPEATS, problem())
-    assert compared == tuned
+    assert compared == fixed == tuned
     assert len(tuned) == len(judged) == 30
     for mine, others in zip(judged, tuned, strict=True):
         assert others == [i for i in range(10) if REPEATS[i] == REPEATS[mine] and i != mine]
@@ -142,8 +148,7 @@ def test_holdout_cuts_come_from_the_inner_folds(monkeypatch: pytest.MonkeyPatch)
         return tune_cuts(sets, member, problem, objective, columns)
 
     monkeypatch.setattr(module, "tune_cuts", tune)
-    rng = np.random.default_rng(1)
-    tuning = rng.integers(0, 3, (120, weights.rows.shape[1])).astype(np.float32)
+    tuning = bootstrap_weights(np.zeros(120, int), n_resamples=40, n_draws=1, rng=np.random.default_rng(1), groups=0)
     found = holdout_evidence(draws, inner, inner, problem("balanced_accuracy"), weights, tuning)
     assert all(any(one is known for known in inner) for one in seen)
     vector = found.vectors["logistic"]["roc_auc"]

@@ -23,7 +23,11 @@ def exact_copies(synthetic: TabularDataset, train: TabularDataset, holdout: Tabu
     real = train if holdout is None else train.concat(holdout)
     own = np.isin(real.label_codes, np.unique(synthetic.label_codes))
     natural = natural_share(real.feature_hashes(), own, alpha=0.05)
-    count = count_copies(synthetic, train, holdout=None if holdout is None else holdout.feature_hashes())
+    count = count_copies(
+        synthetic.feature_hashes(),
+        train=train.feature_hashes(),
+        holdout=None if holdout is None else holdout.feature_hashes(),
+    )
     return weigh(count, natural, alpha=0.05, leaks=holdout is not None)
 
 
