@@ -28,7 +28,7 @@ def _info(name: str, min_rows: int, summary: str, when: str, **facts: bool) -> E
     return EngineInfo(
         name=name,
         summary=summary,
-        modalities=("table",),
+        modalities=("table", "image") if facts.get("images") else ("table",),
         origin="repeated" if facts.get("repeats") else "synthetic",
         trains=facts.get("trains", False),
         conditional=facts.get("conditional", True),
@@ -84,6 +84,7 @@ def _rows() -> dict[str, Row]:
                 5,
                 "whichever engine did best on inner splits of the training rows",
                 "the default: when you do not want to choose",
+                images=True,
             ),
             "synthgen.engines.auto:AutoEngine",
         )
@@ -101,7 +102,12 @@ def _rows() -> dict[str, Row]:
             continue
         rows.append(Row(filtered, f"{_FILTER}:build", {"inner": name, "overdraw": 3.0}))
     repeats = _info(
-        "oversample", 1, "repeats real rows of the class", "the last resort for tiny classes; free", repeats=True
+        "oversample",
+        1,
+        "repeats real rows of the class; images each moved a little",
+        "the last resort for tiny classes; free",
+        repeats=True,
+        images=True,
     )
     rows.append(Row(repeats, f"{_CLASSIC}:Oversample"))
     control = _info(
@@ -132,5 +138,8 @@ LOADABLE = frozenset(
         "synthgen.engines.adversarial:Adversarial",
         f"{_CLASSIC}:Oversample",
         f"{_FILTER}:Filtered",
+        "synthgen.engines.repeats:Repeats",
+        "synthgen.engines.mixed:Mixed",
+        "synthgen.engines.auto_images:AutoImages",
     }
 )
