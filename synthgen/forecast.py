@@ -6,19 +6,21 @@ May import job, planning, data, the networks' settings and quality's cost.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.images import ImageDataset
+from synthgen.data.kinds import Dataset
 from synthgen.data.notes import notes_of
 from synthgen.data.physical import is_number
 from synthgen.engines import engine_info
 from synthgen.gan.config import DEFAULT_PRESET, PRESETS, preset
 from synthgen.job import prepare
 from synthgen.planning import BalancePlan
-from synthgen.quality.cost import estimate_seconds
+from synthgen.quality.cost import estimate_seconds, image_seconds
 from synthgen.run import DRAWS, cores
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ _CHOOSE_SECONDS = 5.0
 _TOURNAMENT_SECONDS = 12.0
 _DRAW_SECONDS_PER_CELL = 3e-6
 _START_SECONDS = 4.0
+_IMAGE_BYTES = 500_000_000  # a process with torch in it
 _ARMS = 8
 
 
@@ -70,30 +73,41 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
         train, held = dataset.take(split.train), dataset.take(split.holdout)
     shipped = dataset if ship == "all" else train
     plan = replace(plan, notes=(*plan.notes, *notes_of(dataset)))
-    fit = fit_seconds(plan, shipped, config)
     jobs = config.jobs or cores()
+    if isinstance(dataset, TabularDataset) and isinstance(shipped, TabularDataset):
+        fit, memory = fit_seconds(plan, shipped, config), _memory_bytes(dataset, plan, jobs)
+    else:
+        fit, memory = (
+            0.0,
+            _IMAGE_BYTES * (1 + jobs) + 4 * shipped.size_bytes * (len(shipped) + plan.total) // len(shipped),
+        )
     judged = {"cv": train, "holdout": held, "none": None}[check]
     check_seconds = 0.0
     if judged is not None and plan.total:
         n_fits = 10 if check == "cv" else 3 + ("check" in (check, ship))
-        panels = estimate_seconds(
-            n_rows=len(train),
-            n_features=len(train.schema.features),
-            n_classes=len(train.classes),
-            n_arms=_ARMS,
-            check=check,
-            jobs=jobs,
-            draws=DRAWS,
-        )
-        check_seconds = panels + n_fits * fit / min(jobs, n_fits)
+        check_seconds = _panel_seconds(train, check, jobs) + n_fits * fit / min(jobs, n_fits)
     return Forecast(
         plan,
         _check_sentence(check, judged, plan),
         _ship_sentence(ship, held),
         _START_SECONDS + fit,
         check_seconds,
-        _memory_bytes(dataset, plan, jobs),
+        memory,
         (*plan.notes, *split.notes),
+    )
+
+
+def _panel_seconds(train: Dataset, check: str, jobs: int) -> float:
+    if isinstance(train, ImageDataset):
+        return image_seconds(len(train), train.shape, check=check, jobs=jobs, draws=DRAWS)
+    return estimate_seconds(
+        n_rows=len(train),
+        n_features=len(cast("TabularDataset", train).schema.features),
+        n_classes=len(train.classes),
+        n_arms=_ARMS,
+        check=check,
+        jobs=jobs,
+        draws=DRAWS,
     )
 
 
@@ -133,7 +147,7 @@ def _width(dataset: TabularDataset) -> int:
     return width
 
 
-def _check_sentence(check: str, judged: TabularDataset | None, plan: BalancePlan) -> str:
+def _check_sentence(check: str, judged: Dataset | None, plan: BalancePlan) -> str:
     if judged is None:
         return "none: --holdout 0"
     counts = judged.counts()
@@ -147,7 +161,7 @@ def _check_sentence(check: str, judged: TabularDataset | None, plan: BalancePlan
     return f"{how}; {counts[rare]} real rows of class {rare!r} {can}"
 
 
-def _ship_sentence(ship: str, held: TabularDataset | None) -> str:
+def _ship_sentence(ship: str, held: Dataset | None) -> str:
     if ship == "all":
         return "every real row, and rows of a generator fitted on all of them after the check"
     return f"the real rows but {len(held) if held else 0} set aside, which are published beside as test/"

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.images import ImageDataset
+from synthgen.data.kinds import Dataset
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine
 from synthgen.engines.base import Engine
+from synthgen.image_parts import origins_of, write_image_parts
 from synthgen.planning import BalancePlan
 from synthgen.quality.gate import Verdict
 from synthgen.report.build import REPORT
@@ -56,7 +59,7 @@ class BalanceResult:
     folder: Path | None
     published: bool
     answered: bool = False
-    dataset: TabularDataset | None = None
+    dataset: Dataset | None = None
 
     @property
     def report(self) -> Path | None:
@@ -135,7 +138,7 @@ def _engines(run: Run) -> dict[Label, Engine]:
     return {label: found[plan.unit_of(label).name] for label in plan.adds()}
 
 
-def _added(run: Run, engines: Mapping[Label, Engine]) -> dict[Label, TabularDataset]:
+def _added(run: Run, engines: Mapping[Label, Engine]) -> dict[Label, Dataset]:
     return {label: run.read_rows(run.draw_path(label, 0)) for label in engines}
 
 
@@ -143,19 +146,20 @@ def _counts(run: Run, engines: Mapping[Label, Engine]) -> dict[str, ClassCounts]
     """Rows per class and origin, the added ones as they were drawn."""
     out = {}
     for label, real in run.shipped.counts().items():
-        added = {}
+        added: dict[str, int] = {}
         if label in engines:
-            added[engines[label].info.origin] = len(run.read_rows(run.draw_path(label, 0)))
+            added = origins_of(run.read_rows(run.draw_path(label, 0)), engines[label])
         out[text_of(label)] = ClassCounts(real=real, **added)
     return out
 
 
 def _write_parts(run: Run, engines: Mapping[Label, Engine], folder: Path) -> list[FileEntry]:
-    whole = run.dataset.base
+    if isinstance(run.dataset, ImageDataset):
+        return write_image_parts(run, engines, folder)
+    whole = cast("TabularDataset", run.dataset).base
 
-    def write(
-        rows: TabularDataset, part: str, prefix: Literal["real", "synthetic", "repeated", "part"]
-    ) -> list[FileEntry]:
+    def write(dataset: Dataset, part: str, prefix: Literal["real", "synthetic", "repeated", "part"]) -> list[FileEntry]:
+        rows = cast("TabularDataset", dataset)
         return write_shards(
             rows.base,
             folder / part,

@@ -24,7 +24,7 @@ LAYERS = (
     ("engines",),
     (
         *("config", "run", "rebalance", "arms", "job", "judge", "forecast", "publication", "pipeline", "sampler"),
-        *("explore", "report"),
+        *("explore", "image_parts", "report"),
     ),
     ("orchestration", "console", "cli", "__init__", "__main__", "flows"),
 )

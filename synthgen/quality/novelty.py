@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from synthgen.data.dataset import TabularDataset
+from synthgen.data.kinds import Dataset
 from synthgen.quality.stats import UNKNOWN, Estimate, excess, wilson
 
 
@@ -50,7 +50,7 @@ class CopyCount:
         return CopyCount(self.n_rows + other.n_rows, self.copied + other.copied, self.leaked + other.leaked)
 
 
-def count_copies(synthetic: TabularDataset, train: TabularDataset, *, holdout: np.ndarray | None = None) -> CopyCount:
+def count_copies(synthetic: Dataset, train: Dataset, *, holdout: np.ndarray | None = None) -> CopyCount:
     """Return how many synthetic rows equal a row of ``train``, or only one of ``holdout`` (its ``feature_hashes``)."""
     rows = synthetic.feature_hashes()
     copied = np.isin(rows, train.feature_hashes())
