@@ -46,17 +46,7 @@ DRAWS = 10
 _LIBRARIES = ("torch", "numpy", "pandas", "scikit-learn", "pyarrow", "imbalanced-learn")
 _INPUT, _IMAGES = "input.parquet", "input-images.npz"
 _SIDE, _SIDE_ON_GPU = 32, 64
-_FOR_TABLES = (
-    "drop",
-    "categorical",
-    "drop_unlabelled",
-    "inf",
-    "group",
-    "time",
-    "provenance_column",
-    "fine_tune",
-    "estimator",
-)
+_FOR_TABLES = ("drop", "categorical", "drop_unlabelled", "inf", "group", "time", "provenance_column", "estimator")
 _FOR_IMAGES = ("size", "flips", "bad_images")
 
 
@@ -224,8 +214,8 @@ def read_input(source: Source, config: BalanceConfig, *, label: str | None, like
     images = is_images(source)
     for name in _FOR_TABLES if images else _FOR_IMAGES:
         if getattr(config, name) != BalanceConfig.model_fields[name].get_default(call_default_factory=True):
-            mine, theirs = ("images", "tables") if images else ("a table", "images")
-            raise ConfigError(f"--{name.replace('_', '-')} is for {theirs}, and this is {mine}; leave it out")
+            fits = "for tables, and these are images" if images else "for images, and this is a table"
+            raise ConfigError(f"--{name.replace('_', '-')} is {fits}; leave it out")
     if config.format not in (None, "parquet") and not images:
         raise ConfigError(f"--format {config.format} is for images; a table is published as parquet")
     if images:

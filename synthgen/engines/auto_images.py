@@ -55,7 +55,12 @@ class AutoImages:
         return list(getattr(self._winner, "history", []))
 
     def fit(self, train: ImageDataset, *, seed: int, context: FitContext = FitContext()) -> Self:  # noqa: B008
-        """Choose on inner splits of ``train``, then fit the winner on all its images."""
+        """Choose on inner splits of ``train``, then fit the winner on all its images.
+
+        With another AutoImages as ``context.base`` the choice is that one's, and a network continues from its network.
+        """
+        if isinstance(context.base, AutoImages):
+            return self._continue(context.base, train, seed=seed, context=context)
         share = _CHOOSING if len(self._candidates) > 1 else 0.0
         choice = choose_for_images(
             train,
@@ -70,6 +75,13 @@ class AutoImages:
         winner = self._make(choice.engine)
         self._winner = winner.fit(train, seed=derive(seed, "winner"), context=inner)  # type: ignore[arg-type]  # images
         self._choice = choice
+        return self
+
+    def _continue(self, base: AutoImages, train: ImageDataset, *, seed: int, context: FitContext) -> Self:
+        self._choice, self._winner = base.choice, fitted(base._winner, base)
+        if self._winner.info.trains:
+            inner, seed = replace(context, base=self._winner), derive(seed, "winner")
+            self._winner = self._make(base.choice.engine).fit(train, seed=seed, context=inner)  # type: ignore[arg-type]
         return self
 
     def _make(self, name: str) -> Engine:

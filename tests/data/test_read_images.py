@@ -387,10 +387,9 @@ def test_images_are_no_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"drop": ("x",)}, "--drop is for tables, and this is images; leave it out"),
+        ({"drop": ("x",)}, "--drop is for tables, and these are images; leave it out"),
         ({"group": "x"}, "--group is for tables"),
         ({"provenance_column": "origin"}, "--provenance-column is for tables"),
-        ({"fine_tune": True}, "--fine-tune is for tables"),
         ({"estimator": "sklearn.linear_model:LogisticRegression"}, "--estimator is for tables"),
         ({"engine": "smote"}, "engine 'smote' is for tables; engines for images are: auto, oversample"),
         ({"strategy": "tuned"}, "how many images to add is not tuned"),

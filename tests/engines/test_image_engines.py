@@ -119,6 +119,16 @@ def test_auto_takes_a_generator_that_helps_and_no_other(drawn: None) -> None:
         assert [score.engine for score in engine.choice.scores] == ["oversample", name]
 
 
+def test_a_fine_tune_takes_what_its_trunk_chose(drawn: None) -> None:
+    alone = TRAIN.of_class("cross")
+    for name, again in (("oracle", False), ("oversample", True)):
+        trunk = AutoImages(candidates=(name,)).fit(TRAIN, seed=0)
+        tuned = AutoImages(candidates=("oversample", "noise")).fit(alone, seed=0, context=FitContext(base=trunk))
+        assert tuned.choice == trunk.choice
+        assert (tuned._winner is trunk._winner) is again  # nothing to tune where nothing is trained
+        assert len(sample(tuned, "cross", 9)) == 9
+
+
 def test_a_candidate_must_gain_two_standard_errors() -> None:
     noise = np.random.default_rng(0).normal(0, 0.01, (2, 61))
     for gain, winner in ((0.01, "a"), (0.05, "b")):
