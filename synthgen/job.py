@@ -15,6 +15,7 @@ import numpy as np
 
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset, Modality, modality_of
 from synthgen.data.schema import Label
 from synthgen.data.split import Split, split_holdout
@@ -121,7 +122,10 @@ def _evidence(job: Job) -> tuple[CheckKind, Ship, float]:
             raise ConfigError("--ship train leaves a holdout out of DATA; with --holdout-data there is none in it")
         return "holdout", "all", 0.0
     rarest = min(n for n in job.dataset.counts().values() if n)
-    check: CheckKind = config.check or ("cv" if rarest < CV_BELOW and not config.time else "holdout")
+    folds = rarest < CV_BELOW and not config.time
+    if isinstance(job.dataset, ImageDataset) and recipe_of(config, "image").trains:
+        folds = False  # a network of images takes minutes: in every fold again, hours
+    check: CheckKind = config.check or ("cv" if folds else "holdout")
     ship: Ship = config.ship or ("all" if check == "cv" else "train")
     return check, ship, share if check == "holdout" or ship == "train" else 0.0
 

@@ -63,8 +63,13 @@ class Recipe:
         flips: dict[str, object] = {} if ":" in name else {"flips": self.flips}
         if name != self.engine:
             return make_image_engine(name, **flips)
-        trains = name == "auto" or image_engine_info(name).trains
-        return make_image_engine(name, **{**flips, **(self.budget if trains else {}), **self.options})
+        budget = self.budget if name == "auto" or self.trains else {}
+        return make_image_engine(name, **{**flips, **budget, **self.options})
+
+    @property
+    def trains(self) -> bool:
+        """Whether the engine may train a network."""
+        return self._info(self.engine).trains
 
     def _info(self, name: str) -> EngineInfo:
         return image_engine_info(name) if self.modality == "image" else engine_info(name)

@@ -15,12 +15,11 @@ from synthgen.data.schema import Label
 from synthgen.engines import load_engine, save_engine
 from synthgen.engines.base import Engine, EngineInfo, FitContext, fitted, read_state, reading, write_state
 from synthgen.engines.choose import Choice
-from synthgen.engines.choose_images import REPEATS, choose_for_images
-from synthgen.engines.image_catalog import IMAGES, image_engine_info, make_image_engine
+from synthgen.engines.choose_images import STEPS, choose_for_images
+from synthgen.engines.image_catalog import CANDIDATES, IMAGES, image_engine_info, make_image_engine
 from synthgen.gan.config import preset
 from synthgen.seeding import derive
 
-CANDIDATES = tuple(name for name in (REPEATS, "cwgan-gp") if name in IMAGES)
 _CHOOSING = 0.5
 
 
@@ -64,7 +63,7 @@ class AutoImages:
         share = _CHOOSING if len(self._candidates) > 1 else 0.0
         choice = choose_for_images(
             train,
-            self._make,
+            self._briefly,
             want=context.wanted(train.counts()),
             candidates=self._candidates,
             flips=self._flips,
@@ -84,9 +83,13 @@ class AutoImages:
             self._winner = self._make(base.choice.engine).fit(train, seed=seed, context=inner)  # type: ignore[arg-type]
         return self
 
-    def _make(self, name: str) -> Engine:
-        settings = self._settings if image_engine_info(name).trains else {}
-        return make_image_engine(name, flips=self._flips, **settings)
+    def _make(self, name: str, **settings: object) -> Engine:
+        known = {**self._settings, **settings} if image_engine_info(name).trains else {}
+        return make_image_engine(name, flips=self._flips, **known)
+
+    def _briefly(self, name: str) -> Engine:
+        """An engine as it competes: a network trains a few hundred steps, whatever the budget of the winner."""
+        return self._make(name, steps=min(STEPS, int(str(self._settings.get("steps", STEPS)))), max_minutes=None)
 
     def sample(self, label: Label, n: int, *, seed: int) -> ImageDataset:
         """Return ``n`` images of ``label`` by the winner."""

@@ -22,8 +22,9 @@ from synthgen.quality.cnn import Training, train_network
 from synthgen.quality.image_panel import steps_for
 from synthgen.seeding import derive, numpy_rng
 
-REPEATS = "oversample"
 SPLITS = 2
+NETWORK_SPLITS = 1
+STEPS = 400  # a competing network's
 _FOLDS = 3
 _NETWORKS = 2
 _RESAMPLES = 60
@@ -53,15 +54,17 @@ def choose_for_images(
     """Return the candidate whose images help most; the first is the default, which another must clearly beat.
 
     Scored is (AP + AUC) / 2, the mean over the classes in ``want`` (label -> images to add), of two networks on each of
-    two inner splits. A class of fewer than 10 images is not judged. Raises ConfigError for no candidates.
+    two inner splits, the first alone where a candidate trains a network. A candidate that needs more images than any of
+    these classes has on a split does not compete, nor does a class of fewer than 10. Raises ConfigError for no
+    candidates.
     """
     if not candidates:
         raise ConfigError("there are no candidates to choose from")
     counts = train.counts()
-    fewest = min((counts.get(label, 0) for label, n in want.items() if n), default=0)
-    usable = [name for name in candidates if image_engine_info(name).min_rows <= fewest * (1 - 1 / _FOLDS)]
-    left_out = tuple(_line(name, f"needs more images than the {fewest} of a class") for name in candidates
-                     if name not in usable)  # fmt: skip
+    most = max((counts.get(label, 0) for label, n in want.items() if n), default=0)
+    usable = [name for name in candidates if image_engine_info(name).min_rows <= most * (1 - 1 / _FOLDS)]
+    few = f"needs more images on a split than the {most} of the largest class allow"
+    left_out = tuple(_line(name, few) for name in candidates if name not in usable)
     judged = [label for label, n in want.items() if n and counts.get(label, 0) >= FEW_IMAGES]
     default = (usable or candidates)[0]
     if len(usable) < 2 or not judged:
@@ -71,6 +74,8 @@ def choose_for_images(
     splits = _splits(train, want, seed=seed)
     for k, split in enumerate(splits):
         for j, name in enumerate(usable):
+            if k >= NETWORK_SPLITS and image_engine_info(name).trains:
+                continue
             report((k * len(usable) + j) / (SPLITS * len(usable)), f"trying {name} on inner split {k + 1}")
             scores[name].append(_score(split, make(name), judged, flips=flips))
     return _decide(scores, default, left_out)
@@ -114,9 +119,8 @@ def _score(fold: _Fold, engine: Engine, judged: Sequence[Label], *, flips: bool)
 
 def _decide(scores: Mapping[str, Sequence[np.ndarray]], default: str, left_out: tuple[Score, ...]) -> Choice:
     lines, winner, reason, best = [], default, "the default; no other gains clearly more", 0.0
-    base = np.mean(scores[default], axis=0)
     for name, cells in scores.items():
-        mine = np.mean(cells, axis=0)
+        mine, base = np.mean(cells, axis=0), np.mean(scores[default][: len(cells)], axis=0)
         gains = (mine - base).mean(axis=0)
         gain, error = float(gains[0]), float(np.std(gains[1:], ddof=1))
         told = "the default" if name == default else f"gains {gain:+.3f} ± {error:.3f} over {default}"

@@ -14,6 +14,7 @@ from synthgen.engines.catalog import CATALOG, Row
 from synthgen.errors import ConfigError
 
 FEW_IMAGES = 10  # too few to split, so nothing can be chosen for them
+_CANDIDATES = ("oversample", "cwgan-gp")  # the first is auto's default
 _MIXED = "synthgen.engines.mixed:Mixed"
 _OWN = {
     "auto": ("synthgen.engines.auto_images:AutoImages", FEW_IMAGES),
@@ -22,14 +23,17 @@ _OWN = {
 
 
 def _rows() -> dict[str, Row]:
+    """The engines by name; ``auto`` may train a network where one is among its candidates."""
     rows = {name: Row(replace(CATALOG[name].info, min_rows=least), build) for name, (build, least) in _OWN.items()}
     for name, row in CATALOG.items():
         if "image" in row.info.modalities and name not in rows:
             rows[name] = Row(row.info, _MIXED, {"generator": name})
-    return rows
+    trains = any(name in rows and rows[name].info.trains for name in _CANDIDATES)
+    return rows | {"auto": replace(rows["auto"], info=replace(rows["auto"].info, trains=trains))}
 
 
 IMAGES: Mapping[str, Row] = _rows()
+CANDIDATES = tuple(name for name in _CANDIDATES if name in IMAGES)
 
 
 def make_image_engine(name: str, **options: object) -> Engine:

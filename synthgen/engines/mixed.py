@@ -31,12 +31,13 @@ MOST = 2.0  # generated images for each real one
 class Mixed:
     """Of ``n`` images of a class, half are ``generator``'s, at most two for each real one; the others are repeats.
 
-    The repeats come first. ``flips`` is theirs; ``settings`` are the generator's.
+    The repeats come first; a class of fewer images than the generator needs gets nothing else. ``flips``: mirroring
+    keeps the label, which both are told. ``settings`` are the generator's.
     """
 
     def __init__(self, *, generator: str, flips: bool = False, **settings: object) -> None:
         self._repeats = Repeats(flips=flips)
-        self._engine = make_engine(generator, **settings)
+        self._engine = make_engine(generator, **settings, **({"flips": True} if flips else {}))
         self._have: dict[Label, int] | None = None
 
     @property
@@ -52,9 +53,11 @@ class Mixed:
     def fit(self, train: ImageDataset, *, seed: int, context: FitContext = FitContext()) -> Self:  # noqa: B008
         """Fit the generator, and keep the images that are repeated."""
         base = context.base
-        inner = replace(context, base=base._engine if isinstance(base, Mixed) else base)
         self._have = {label: n for label, n in train.counts().items() if n}
-        self._repeats.fit(train, seed=seed, context=FitContext(want=context.want))
+        wanted = context.wanted(self._have)
+        large = {label: n for label, n in wanted.items() if self._have.get(label, 0) >= self.info.min_rows}
+        inner = replace(context, base=base._engine if isinstance(base, Mixed) else base, want=large)
+        self._repeats.fit(train, seed=seed, context=FitContext(want=wanted))
         self._engine = self._engine.fit(train, seed=seed, context=inner)  # type: ignore[arg-type]  # of images
         return self
 
@@ -62,10 +65,12 @@ class Mixed:
         """Return ``n`` images of ``label``: repeats, then generated ones."""
         have, n = fitted(self._have, self), check_count(n)
         known = list(have)[code_of(tuple(have), label, engine=self.info.name)]
-        made = min(int(n * SHARE), int(MOST * have[known]))
+        enough = have[known] >= self.info.min_rows
+        made = min(int(n * SHARE), int(MOST * have[known])) if enough else 0
         again = self._repeats.sample(known, n - made, seed=derive(seed, "repeats"))
-        new = cast("ImageDataset", self._engine.sample(known, made, seed=seed))
-        return again.concat(replace(new, label=again.label))
+        if not made:
+            return again
+        return again.concat(cast("ImageDataset", self._engine.sample(known, made, seed=seed)))
 
     def save(self, folder: Path) -> None:
         """Write engine.json, the repeats and the generator."""

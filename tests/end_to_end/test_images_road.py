@@ -209,6 +209,17 @@ def test_the_holdout_is_published_beside_and_in_no_training_file(few_steps: None
     assert len(test) > 10
 
 
+def test_a_network_is_not_trained_in_every_fold_unless_asked() -> None:
+    images = shapes({"bar": 60, "square": 40, "cross": 25})
+    for options, check, ship in (
+        ({"engine": "oversample"}, "cv", "all"),
+        ({"engine": "image_kit:Oracle"}, "holdout", "train"),
+        ({"engine": "image_kit:Oracle", "check": "cv"}, "cv", "all"),
+    ):
+        outline = prepare(images, make_config(options)).outline
+        assert (outline.check, outline.ship) == (check, ship)
+
+
 def test_a_user_s_own_holdout_is_read_at_the_same_size(few_steps: None, tmp_path: Path) -> None:
     held = shapes({"bar": 20, "square": 20, "cross": 20}, seed=9)
     large = held.images.repeat(2, axis=1).repeat(2, axis=2)

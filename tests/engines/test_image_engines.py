@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,16 @@ def test_half_are_repeats_and_generated_ones_are_capped(drawn: None) -> None:
         assert not any(images.names[~images.repeated])
 
 
+def test_a_class_too_small_for_the_generator_is_repeated(drawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("image_kit.Drawing.info", replace(INFO, min_rows=13))
+    engine = fit(make_image_engine("oracle"))
+    small, large = sample(engine, "cross", 40), sample(engine, "square", 40)
+    assert small.repeated is not None
+    assert small.repeated.all()
+    assert large.repeated is not None
+    assert large.repeated.sum() == 20
+
+
 def test_a_table_s_engine_is_refused_with_those_that_fit() -> None:
     for name in ("smote", "nonsense", "image_kit:Missing"):
         with pytest.raises(ConfigError, match=r"auto, oversample|cannot be imported"):
@@ -139,11 +150,10 @@ def test_a_candidate_must_gain_two_standard_errors() -> None:
 
 
 def test_a_class_too_small_for_a_candidate_leaves_it_out(drawn: None) -> None:
-    few = TRAIN.take(np.flatnonzero(TRAIN.label_codes != TRAIN.classes.index("cross")).repeat(1))
-    few = few.concat(TRAIN.of_class("cross").take(np.arange(6)))
+    few = shapes({"bar": 9, "square": 7, "cross": 6})
     engine = AutoImages(candidates=("oversample", "oracle")).fit(few, seed=0)
     assert engine.choice.engine == "oversample"
-    assert "needs more images than the 6" in engine.choice.scores[0].reason
+    assert "than the 7 of the largest class allow" in engine.choice.scores[0].reason
 
 
 def test_the_kit_s_engines_are_engines() -> None:
