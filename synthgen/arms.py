@@ -5,9 +5,11 @@ The one place where judges meet engines; may import quality.gate, engines (throu
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from synthgen.data.dataset import TabularDataset
+from synthgen.data.kinds import Dataset, modality_of
 from synthgen.planning import BalancePlan, ClassPlan, SmallClass
 from synthgen.quality.cells import Role
 from synthgen.quality.gate import Arm, Drawer, fixed_arm
@@ -22,6 +24,8 @@ def build_arms(plan: BalancePlan, recipe: Recipe, *, small_class: SmallClass = "
 
     Every arm that adds rows adds the plan's share of each class, scaled to the rows it is given.
     """
+    if recipe.modality == "image":
+        return _image_arms(plan, recipe, small_class)
     free = [_adding(plan, Recipe(name), name, "free") for name in FREE if name != recipe.engine]
     return [
         Arm("none", _keep, role="none"),
@@ -32,21 +36,36 @@ def build_arms(plan: BalancePlan, recipe: Recipe, *, small_class: SmallClass = "
     ]
 
 
-def fixed_arms(train: TabularDataset, made: TabularDataset) -> list[Arm]:
+def _image_arms(plan: BalancePlan, recipe: Recipe, small_class: SmallClass) -> list[Arm]:
+    """The arms for images: every one but the first learns from images that are moved a little in every step."""
+    repeats = replace(recipe, engine="oversample", options={})
+    arms = [
+        Arm("none", _keep, role="none"),
+        _adding(plan, recipe, "synthetic", "candidate", small_class),
+        Arm("augmentation", _keep),
+        Arm("class weights", _keep, weighted=True),
+        Arm("logit adjustment", _keep, adjusted=True),
+        _adding(plan, repeats, "repeats", "free"),
+    ]
+    return [arm if arm.role == "none" else replace(arm, augmented=True) for arm in arms]
+
+
+def fixed_arms(train: Dataset, made: Dataset, *, flips: bool = False) -> list[Arm]:
     """Return the arms that judge given rows: the others add as many rows per class as ``made`` has."""
     counts, added = train.counts(), made.counts()
     plan = BalancePlan({label: ClassPlan(n, n + added[label], added[label]) for label, n in counts.items()})
-    arms = build_arms(plan, Recipe("auto"))
-    return [fixed_arm(made) if arm.role == "candidate" else arm for arm in arms]
+    modality = modality_of(train)
+    arms = build_arms(plan, Recipe("auto", modality=modality, flips=flips))
+    return [fixed_arm(made, augmented=modality == "image") if arm.role == "candidate" else arm for arm in arms]
 
 
-def _keep(train: TabularDataset, seed: int) -> Drawer:  # noqa: ARG001  an arm's signature
+def _keep(train: Dataset, seed: int) -> Drawer:  # noqa: ARG001  an arm's signature
     none = train.take(np.arange(0))
     return lambda draw: none  # noqa: ARG005
 
 
 def _adding(plan: BalancePlan, recipe: Recipe, name: str, role: Role, small_class: SmallClass = "ladder") -> Arm:
-    def prepare(train: TabularDataset, seed: int) -> Drawer:
+    def prepare(train: Dataset, seed: int) -> Drawer:
         here = complete(plan.scaled(train.counts()), recipe, small_class=small_class)
         engines = fit_all(train, here, recipe, seed=seed)
         none = train.take(np.arange(0))

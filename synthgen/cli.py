@@ -24,7 +24,8 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Data = Annotated[
-    Path, typer.Argument(help="A parquet file or folder, CSV or TSV (also .gz).", metavar="DATA", readable=False)
+    Path,
+    typer.Argument(help="Parquet, CSV or TSV; or images: class folders, .tar, .npz.", metavar="DATA", readable=False),
 ]
 Label = Annotated[
     Optional[str],  # noqa: UP045  typer reads the annotation
@@ -100,7 +101,19 @@ GateOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="What the verdict may stop.", metavar="report-only|reject-fail|require-pass"),
 ]
-Format = Annotated[Optional[str], typer.Option(help="Shard format.", metavar="parquet")]  # noqa: UP045
+Size = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(help="Side of images in pixels; default: the smallest side, at most 32, on a GPU 64."),
+]
+Flips = Annotated[Optional[bool], typer.Option("--flips", help="Images: mirroring keeps the label.")]  # noqa: UP045
+BadImages = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Images that cannot be read are an error, or left out, 1 % at most.", metavar="error|skip"),
+]
+Format = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Default: parquet; of images webdataset.", metavar="parquet|webdataset|imagefolder"),
+]
 SmallClass = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="A class too small for the engine.", metavar="ladder|skip|error"),
@@ -130,6 +143,9 @@ def balance(
     categorical: Categorical = None,
     drop_unlabelled: DropUnlabelled = None,
     inf: Inf = None,
+    size: Size = None,
+    flips: Flips = None,
+    bad_images: BadImages = None,
     steps: Steps = None,
     max_minutes: MaxMinutes = None,
     device: Device = None,
@@ -170,6 +186,9 @@ def plan(
     categorical: Categorical = None,
     drop_unlabelled: DropUnlabelled = None,
     inf: Inf = None,
+    size: Size = None,
+    flips: Flips = None,
+    bad_images: BadImages = None,
     steps: Steps = None,
     max_minutes: MaxMinutes = None,
     jobs: Jobs = None,
@@ -194,6 +213,9 @@ def check(
     categorical: Categorical = None,
     drop_unlabelled: DropUnlabelled = None,
     inf: Inf = None,
+    size: Size = None,
+    flips: Flips = None,
+    bad_images: BadImages = None,
     estimator: Estimator = None,
     metric: Metric = None,
     gate: GateOption = None,

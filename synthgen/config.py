@@ -34,7 +34,7 @@ _DEPTH = 10
 # where and how fast, not what: the same shards come out whatever these say
 _OUTSIDE_KEY = frozenset({"data", "out", "jobs", "work"})
 
-_NUMBERS = ("strategy", "max_ratio", "holdout", "steps", "max_minutes", "threads", "jobs", "seed")
+_NUMBERS = ("strategy", "max_ratio", "holdout", "steps", "max_minutes", "size", "threads", "jobs", "seed")
 
 
 class BalanceConfig(BaseModel):
@@ -43,7 +43,7 @@ class BalanceConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    data: str | None = Field(None, description="parquet file or folder, CSV or TSV (also .gz)")
+    data: str | None = Field(None, description="parquet file or folder, CSV or TSV (also .gz); or a set of images")
     label: str | None = Field(None, description="the label column")
     out: str | None = Field(None, description="destination folder; default: DATA's stem + '-balanced' beside it")
     engine: str = Field("auto", description="generator: auto, a GAN preset, ctgan, delta, copula, smote ...")
@@ -64,13 +64,18 @@ class BalanceConfig(BaseModel):
     inf: Literal["error", "nan"] = Field("error", description="what an infinite number is: an error, or missing")
     steps: int | None = Field(None, ge=1, le=1_000_000, description="training budget in generator steps")
     max_minutes: float | None = Field(None, gt=0, description="training budget in minutes")
+    size: int | None = Field(None, ge=8, le=512, description="side of images in pixels")
+    flips: bool = Field(False, description="mirroring an image keeps its label")
+    bad_images: Literal["error", "skip"] = Field("error", description="what an image that cannot be read is")
     device: str = Field("auto", description="auto, cpu or cuda")
     threads: int = Field(1, ge=1, le=256, description="threads per training; changes the bytes, so part of the run key")
     jobs: int | None = Field(None, ge=1, description="processes side by side; default: the machine's cores")
     estimator: str | None = Field(None, description="pkg.mod:make, the user's own model for the check")
     metric: str = Field("average_precision", description="the gate's primary figure")
     gate: GateMode = Field("reject-fail", description="what the verdict may stop")
-    format: Literal["parquet"] = Field("parquet", description="shard format")
+    format: Literal["parquet", "webdataset", "imagefolder"] | None = Field(
+        None, description="shard format; default: parquet for tables, webdataset for images"
+    )
     small_class: Literal["ladder", "skip", "error"] = Field("ladder", description="a class too small for the engine")
     provenance_column: str | None = Field(None, description="adds a column that names each row's origin")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of everything random")

@@ -6,19 +6,21 @@ May import job, planning, data, the networks' settings and quality's cost.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.images import ImageDataset
+from synthgen.data.kinds import Dataset
 from synthgen.data.notes import notes_of
 from synthgen.engines import engine_info
 from synthgen.gan.config import DEFAULT_PRESET, PRESETS, preset
 from synthgen.job import prepare
 from synthgen.needs import encoded_width, memory_bytes, workers
 from synthgen.planning import BalancePlan
-from synthgen.quality.cost import estimate_seconds
+from synthgen.quality.cost import estimate_seconds, image_seconds
 from synthgen.quality.rules import Gate
 from synthgen.quality.seen import most_seen
 from synthgen.run import DRAWS
@@ -71,37 +73,48 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
         train, held = dataset.take(split.train), dataset.take(split.holdout)
     shipped = dataset if ship == "all" else train
     plan = replace(plan, notes=(*plan.notes, *notes_of(dataset)))
-    fit = fit_seconds(plan, shipped, config, n_rows=len(shipped))
     jobs = workers(config, dataset)
+    fit = fit_seconds(plan, shipped, config, n_rows=len(shipped))
     judged = {"cv": train, "holdout": held, "none": None}[check]
     check_seconds = 0.0
     if judged is not None and plan.total:
         n_fits = 10 if check == "cv" else 3 + ("check" in (check, ship))
         most = most_seen(len(train.classes), least=Gate().max_rows)
         again = fit_seconds(plan, shipped, config, n_rows=sum(min(n, most) for n in train.counts().values()))
-        panels = estimate_seconds(
-            n_rows=len(train),
-            n_features=len(train.schema.features),
-            n_classes=len(train.classes),
-            n_arms=_ARMS,
-            check=check,
-            jobs=jobs,
-            draws=DRAWS,
-        )
-        check_seconds = panels + n_fits * again / min(jobs, n_fits)
+        check_seconds = _panel_seconds(train, check, jobs) + n_fits * again / min(jobs, n_fits)
     return Forecast(
         plan,
         _check_sentence(check, judged, plan),
         _ship_sentence(ship, held),
-        _START_SECONDS + len(dataset) * len(dataset.schema.columns) * _CELL_SECONDS + fit,
+        _START_SECONDS + _reading_seconds(dataset) + fit,
         check_seconds,
         memory_bytes(dataset, plan, jobs if check != "none" else 1),
         (*plan.notes, *split.notes),
     )
 
 
-def fit_seconds(plan: BalancePlan, train: TabularDataset, config: BalanceConfig, *, n_rows: int) -> float:
+def _reading_seconds(dataset: Dataset) -> float:
+    return len(dataset) * len(dataset.schema.columns) * _CELL_SECONDS if isinstance(dataset, TabularDataset) else 0.0
+
+
+def _panel_seconds(train: Dataset, check: str, jobs: int) -> float:
+    if isinstance(train, ImageDataset):
+        return image_seconds(len(train), train.shape, check=check, jobs=jobs, draws=DRAWS)
+    return estimate_seconds(
+        n_rows=len(train),
+        n_features=len(cast("TabularDataset", train).schema.features),
+        n_classes=len(train.classes),
+        n_arms=_ARMS,
+        check=check,
+        jobs=jobs,
+        draws=DRAWS,
+    )
+
+
+def fit_seconds(plan: BalancePlan, train: Dataset, config: BalanceConfig, *, n_rows: int) -> float:
     """Return about how many seconds the plan's trainings on ``n_rows`` such rows and one draw take on one core."""
+    if not isinstance(train, TabularDataset):
+        return 0.0
     width = encoded_width(train)
     step = _STEP_SECONDS + _STEP_SECONDS_PER_COLUMN * width
     seconds = plan.total * width * _DRAW_SECONDS_PER_CELL
@@ -122,7 +135,7 @@ def _steps(engine: str) -> int:
     return preset(engine if engine in PRESETS else DEFAULT_PRESET).steps
 
 
-def _check_sentence(check: str, judged: TabularDataset | None, plan: BalancePlan) -> str:
+def _check_sentence(check: str, judged: Dataset | None, plan: BalancePlan) -> str:
     if judged is None:
         return "none: --holdout 0"
     counts = judged.counts()
@@ -136,7 +149,7 @@ def _check_sentence(check: str, judged: TabularDataset | None, plan: BalancePlan
     return f"{how}; {counts[rare]} real rows of class {rare!r} {can}"
 
 
-def _ship_sentence(ship: str, held: TabularDataset | None) -> str:
+def _ship_sentence(ship: str, held: Dataset | None) -> str:
     if ship == "all":
         return "every real row, and rows of a generator fitted on all of them after the check"
     return f"the real rows but {len(held) if held else 0} set aside, which are published beside as test/"

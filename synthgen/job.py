@@ -15,6 +15,8 @@ import numpy as np
 
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.images import ImageDataset
+from synthgen.data.kinds import Dataset, Modality, modality_of
 from synthgen.data.schema import Label
 from synthgen.data.split import Split, split_holdout
 from synthgen.errors import ConfigError
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 CV_BELOW = 1_000
 HOLDOUT_SHARE = 0.2
+_CALLED: Mapping[Modality, str] = {"table": "the table", "image": "the images"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Outline:
 class Job:
     """A dataset in memory with its validated configuration and the key that both give; nothing written yet."""
 
-    dataset: TabularDataset
-    holdout: TabularDataset | None
+    dataset: Dataset
+    holdout: Dataset | None
     config: BalanceConfig
     source: Path | None
     key: str
@@ -59,7 +62,7 @@ class Job:
     @property
     def name(self) -> str:
         """What messages call the input."""
-        return self.source.name if self.source else "the table"
+        return self.source.name if self.source else _CALLED[modality_of(self.dataset)]
 
     @property
     def inputs(self) -> list[Path]:
@@ -84,11 +87,13 @@ def rehearse(job: Job) -> None:
     Gate(metric=config.metric)
     if config.estimator is not None:
         load_estimator(config.estimator)
-    if config.provenance_column in job.dataset.table.schema.names:
+    if isinstance(job.dataset, TabularDataset) and config.provenance_column in job.dataset.table.schema.names:
         raise ConfigError(f"--provenance-column {config.provenance_column!r} is a column of the data; choose another")
     made = job.outline.plan  # worked out now, for its errors
     if made.total:
-        recipe_of(config).make(config.engine, tuned=made.tuned)  # its options are looked at where it is made
+        recipe_of(config, modality_of(job.dataset)).make(
+            config.engine, tuned=made.tuned
+        )  # its options are looked at where it is made
 
 
 def _outline(job: Job) -> Outline:
@@ -102,7 +107,8 @@ def _outline(job: Job) -> Outline:
         split = found if share else split
     codes = rows.label_codes if ship == "all" else rows.label_codes[split.train]
     counts = np.bincount(codes, minlength=len(rows.classes)).tolist()
-    return Outline(check, ship, split, planned(dict(zip(rows.classes, counts, strict=True)), config))
+    plan = planned(dict(zip(rows.classes, counts, strict=True)), config, modality_of(rows))
+    return Outline(check, ship, split, plan)
 
 
 def _evidence(job: Job) -> tuple[CheckKind, Ship, float]:
@@ -116,20 +122,23 @@ def _evidence(job: Job) -> tuple[CheckKind, Ship, float]:
             raise ConfigError("--ship train leaves a holdout out of DATA; with --holdout-data there is none in it")
         return "holdout", "all", 0.0
     rarest = min(n for n in job.dataset.counts().values() if n)
-    check: CheckKind = config.check or ("cv" if rarest < CV_BELOW and not config.time else "holdout")
+    folds = rarest < CV_BELOW and not config.time
+    if isinstance(job.dataset, ImageDataset) and recipe_of(config, "image").trains:
+        folds = False  # a network of images takes minutes: in every fold again, hours
+    check: CheckKind = config.check or ("cv" if folds else "holdout")
     ship: Ship = config.ship or ("all" if check == "cv" else "train")
     return check, ship, share if check == "holdout" or ship == "train" else 0.0
 
 
-def planned(counts: Mapping[Label, int], config: BalanceConfig) -> BalancePlan:
+def planned(counts: Mapping[Label, int], config: BalanceConfig, modality: Modality) -> BalancePlan:
     """Return the plan of a configuration for classes of these sizes."""
     made = make_plan(counts, config.strategy, limits=Limits(config.max_ratio))
-    return complete(made, recipe_of(config), small_class=config.small_class)
+    return complete(made, recipe_of(config, modality), small_class=config.small_class)
 
 
-def recipe_of(config: BalanceConfig) -> Recipe:
+def recipe_of(config: BalanceConfig, modality: Modality) -> Recipe:
     """Return the generator that a configuration asks for."""
     budget: dict[str, object] = {"threads": config.threads, "device": config.device}
     budget |= {"steps": config.steps} if config.steps else {}
     budget |= {"max_minutes": config.max_minutes} if config.max_minutes else {}
-    return Recipe(config.engine, config.engine_options, budget, config.fine_tune)
+    return Recipe(config.engine, config.engine_options, budget, config.fine_tune, modality, config.flips)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from synthgen.arms import fixed_arms
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.kinds import Dataset
 from synthgen.data.read import cleaned, read_table
 from synthgen.data.schema import find_label
 from synthgen.engines import load_engine
@@ -43,18 +44,21 @@ def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, rep
     report("check", 0.0, "checking on the holdout")
     return assess(
         train,
-        arms=fixed_arms(train, made),
+        arms=fixed_arms(train, made, flips=config.flips),
         holdout=held,
         check="holdout",
         gate=Gate(metric=config.metric),
         seed=derive(config.seed, "check"),
         jobs=workers(config, train),
         estimator=config.estimator,
+        flips=config.flips,
         report=lambda share, message: report("check", share, message),
     )
 
 
-def _same_label(path: Path, like: TabularDataset, config: BalanceConfig) -> TabularDataset:
+def _same_label(path: Path, like: Dataset, config: BalanceConfig) -> Dataset:
+    if not isinstance(like, TabularDataset):
+        return read_input(path, config, label=like.label, like=like)
     table = read_table(path, label=like.label)
     find_label(table.schema.names, like.label, source=path.name)
     names = [name for name in table.schema.names if name not in config.drop]
@@ -81,7 +85,7 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
     engine = load_engine(shards.folder / "model" / plan.unit_of(known).name, trusted=trusted)
     rows = engine.sample(known, n, seed=derive(seed, "sample", text_of(known)))
     partial = out.with_name(out.name + ".part")
-    pq.write_table(rows.table, partial)
+    pq.write_table(rows.to_arrow(), partial)
     partial.replace(out)
     return len(rows)
 

@@ -9,6 +9,7 @@ import os
 
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.kinds import Dataset
 from synthgen.data.physical import is_number
 from synthgen.data.schema import shown
 from synthgen.errors import DataError
@@ -21,6 +22,7 @@ WORKER_BYTES = 300_000_000
 _TABLES = 1.6
 _BYTES_PER_ROW = 60  # hashes, positions and codes, and what sorting them takes
 _MATRICES = 6
+_PICTURES = 4
 _NAMED = 3
 
 
@@ -29,22 +31,25 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def workers(config: BalanceConfig, dataset: TabularDataset) -> int:
+def workers(config: BalanceConfig, dataset: Dataset) -> int:
     """Return how many processes check side by side: as many as asked; else as there are cores, less one for each 300 MB
     of rows, about what one takes, so that a large table needs hardly more memory in all than a small one; and no more
     than the memory that is left has room for."""
     if config.jobs is not None:
         return config.jobs
-    size = dataset.base.nbytes
+    size = dataset.size_bytes
     room, n_cores = attainable_bytes(), cores() - size // WORKER_BYTES
     if room is not None:
         n_cores = min(n_cores, int(room - PROCESS_BYTES - _TABLES * size) // WORKER_BYTES)
     return max(1, int(n_cores))
 
 
-def memory_bytes(dataset: TabularDataset, plan: BalancePlan, jobs: int) -> int:
+def memory_bytes(dataset: Dataset, plan: BalancePlan, jobs: int) -> int:
     """Return about how many bytes a run comes to hold at most, all its processes together, libraries included; right
     within a factor of two."""
+    if not isinstance(dataset, TabularDataset):
+        pixels = dataset.size_bytes * (len(dataset) + plan.total) // max(1, len(dataset))
+        return PROCESS_BYTES * (1 + jobs) + _PICTURES * pixels
     n, width, gate = len(dataset), encoded_width(dataset), Gate()
     learned = min(n + plan.total, gate.max_rows * len(dataset.classes))
     matrices = _MATRICES * 4 * learned * width
@@ -65,15 +70,18 @@ def encoded_width(dataset: TabularDataset) -> int:
     return width
 
 
-def check_memory(dataset: TabularDataset, plan: BalancePlan, jobs: int, *, name: str) -> None:
+def check_memory(dataset: Dataset, plan: BalancePlan, jobs: int, *, name: str) -> None:
     """Raise DataError, with the figures and the three largest columns, where a run takes more memory than there is."""
     need, room = memory_bytes(dataset, plan, jobs), attainable_bytes()
     if room is None or need <= room:
         return
+    told = f"{name} takes about {need / 1e6:,.0f} MB of memory to balance and {room / 1e6:,.0f} MB are to be had"
+    if not isinstance(dataset, TabularDataset):
+        raise DataError(f"{told}; give fewer --jobs, a smaller --size, fewer images, or more memory")
     sizes = {column: dataset.base.column(column).nbytes for column in dataset.schema.arrow.names}
     largest = sorted(sizes, key=lambda column: -sizes[column])[:_NAMED]
     listed = ", ".join(f"{shown(column)} ({sizes[column] / 1e6:,.0f} MB)" for column in largest)
     raise DataError(
-        f"{name} takes about {need / 1e6:,.0f} MB of memory to balance and {room / 1e6:,.0f} MB are to be had; its "
-        f"largest columns are {listed}: leave some out with --drop, give fewer --jobs or rows, or more memory"
+        f"{told}; its largest columns are {listed}: leave some out with --drop, give fewer --jobs or rows, or more "
+        "memory"
     )

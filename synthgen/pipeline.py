@@ -13,13 +13,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from synthgen.arms import build_arms
 from synthgen.config import BalanceConfig, make_config
-from synthgen.data.dataset import text_of
+from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.images import ImageDataset
+from synthgen.data.kinds import modality_of
 from synthgen.data.notes import notes_of
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine, save_engine
@@ -32,6 +34,7 @@ from synthgen.planning import BalancePlan, FitUnit
 from synthgen.publication import BalanceResult, answer, publish_run, quarantine_run
 from synthgen.quality.fidelity import per_class
 from synthgen.quality.gate import Gate, Verdict, assess
+from synthgen.quality.image_fidelity import image_fidelity
 from synthgen.rebalance import fit_unit, sample_label
 from synthgen.report.build import write_report
 from synthgen.run import (
@@ -99,7 +102,7 @@ def start(job: Job, folder: Path) -> Run:
 
 def plan(run: Run) -> BalancePlan:
     """Decide how many rows each class gets and by which trainings; written to plan.json."""
-    made = planned(run.shipped.counts(), run.config)
+    made = planned(run.shipped.counts(), run.config, modality_of(run.dataset))
     made = replace(made, notes=(*made.notes, *notes_of(run.dataset)))
     run.write("plan.json", made.to_json())
     return made
@@ -123,7 +126,8 @@ def fit(run: Run, unit: FitUnit, *, report: Callable[[float, str], None] = _unhe
         whole = run.plan
         scaled = whole if purpose == "publish" else replace(whole, classes=whole.scaled(rows.counts()).classes)
         give_back()
-        engine = fit_unit(rows, scaled, unit, recipe_of(run.config), seed=run.config.seed, context=context)
+        recipe = recipe_of(run.config, modality_of(rows))
+        engine = fit_unit(rows, scaled, unit, recipe, seed=run.config.seed, context=context)
         shutil.rmtree(folder, ignore_errors=True)
         save_engine(engine, folder)
         (folder / "done").touch()
@@ -169,7 +173,7 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
     else:
         verdict = assess(
             run.train,
-            arms=build_arms(run.plan, recipe_of(config), small_class=config.small_class),
+            arms=build_arms(run.plan, recipe_of(config, modality_of(run.dataset)), small_class=config.small_class),
             holdout=run.holdout if run.record.check == "holdout" else None,
             check=run.record.check,
             gate=gate,
@@ -179,6 +183,7 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
             drawn=run.check_draws() if run.record.check == "holdout" else None,
             estimator=config.estimator,
             group=config.group,
+            flips=config.flips,
             report=report,
         )
     run.write("fidelity.json", _fidelity(run))
@@ -192,14 +197,17 @@ def _fidelity(run: Run) -> dict[str, object]:
 
     Against rows set aside where there are any, else against the training rows themselves.
     """
-    unseen = run.holdout or run.shipped
+    unseen, seen = run.holdout or run.shipped, run.train if run.holdout is not None else None
+    seed = derive(run.config.seed, "fidelity")
+    if isinstance(unseen, ImageDataset):
+        return _image_fidelity(run, seed)
     found: dict[str, object] = {}
     for label in run.plan.adds():
         rows = run.read_rows(run.draw_path(label, 0))
         if rows.repeated is not None and not rows.repeated.all():
             rows = rows.take(~rows.repeated)
-        seen = run.train if run.holdout is not None else None
-        told = per_class(rows, unseen, seen=seen, seed=derive(run.config.seed, "fidelity")).get(label)
+        tables = (cast("TabularDataset", each) for each in (rows, unseen))
+        told = per_class(*tables, seen=cast("TabularDataset | None", seen), seed=seed).get(label)
         if told is not None:
             found[text_of(label)] = {
                 "c2st": told.auc.to_json(),
@@ -209,6 +217,20 @@ def _fidelity(run: Run) -> dict[str, object]:
                 "against": "rows set aside" if run.holdout is not None else "training rows",
             }
     return found
+
+
+def _image_fidelity(run: Run, seed: int) -> dict[str, object]:
+    """Figures of the published draw of images by class and origin, beside real images against real ones."""
+    drawn = [run.read_rows(run.draw_path(label, 0)) for label in run.plan.adds()]
+    if not drawn:
+        return {}
+    real, added = (cast("ImageDataset", each) for each in (run.shipped, drawn[0].concat(*drawn[1:])))
+    apart = run.config.holdout_data or run.record.ship == "train"  # of what is published the generator has seen all
+    unseen = cast("ImageDataset | None", run.holdout if apart else None)
+    found = image_fidelity(added, real, unseen=unseen, flips=run.config.flips, seed=seed)
+    return {
+        text_of(label): {origin: figures.to_json() for origin, figures in each.items()} for label, each in found.items()
+    }
 
 
 def _engine(run: Run, whole: BalancePlan, unit: str, purpose: Purpose) -> Engine:
@@ -243,7 +265,7 @@ def balance(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="synthgen-")))
             return _stages(start(job, folder), None, report)
         rehearse(job)
-        destination = preflight(destination, inputs=job.inputs, need_bytes=3 * job.dataset.table.nbytes)
+        destination = preflight(destination, inputs=job.inputs, need_bytes=3 * job.dataset.size_bytes)
         answered = answer(destination, job.key)
         if answered is not None:
             return answered

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 
 from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.images import ImageDataset
+from synthgen.data.kinds import Dataset
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine
 from synthgen.engines.base import Engine
+from synthgen.image_parts import write_image_parts
 from synthgen.planning import BalancePlan
 from synthgen.quality.gate import Verdict
 from synthgen.report.build import REPORT
@@ -59,7 +62,7 @@ class BalanceResult:
     folder: Path | None
     published: bool
     answered: bool = False
-    dataset: TabularDataset | None = None
+    dataset: Dataset | None = None
 
     @property
     def report(self) -> Path | None:
@@ -138,7 +141,7 @@ def _engines(run: Run) -> dict[Label, Engine]:
     return {label: found[plan.unit_of(label).name] for label in plan.adds()}
 
 
-def _added(run: Run, engines: Mapping[Label, Engine]) -> dict[Label, TabularDataset]:
+def _added(run: Run, engines: Mapping[Label, Engine]) -> dict[Label, Dataset]:
     return {label: run.read_rows(run.draw_path(label, 0)) for label in engines}
 
 
@@ -153,11 +156,12 @@ def _counts(run: Run, engines: Mapping[Label, Engine]) -> dict[str, ClassCounts]
 
 
 def _write_parts(run: Run, engines: Mapping[Label, Engine], folder: Path) -> list[FileEntry]:
-    whole = run.dataset.base
+    if isinstance(run.dataset, ImageDataset):
+        return write_image_parts(run, engines, folder)
+    whole = cast("TabularDataset", run.dataset).base
 
-    def write(
-        rows: TabularDataset, part: str, prefix: Literal["real", "synthetic", "repeated", "part"]
-    ) -> list[FileEntry]:
+    def write(dataset: Dataset, part: str, prefix: Literal["real", "synthetic", "repeated", "part"]) -> list[FileEntry]:
+        rows = cast("TabularDataset", dataset)
         return write_shards(
             rows.base,
             folder / part,

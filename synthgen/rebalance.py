@@ -7,39 +7,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
 from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.kinds import Dataset, Modality
 from synthgen.data.schema import Label, shown
 from synthgen.engines import engine_info, make_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.engines.choose import AMOUNTS, Choice
+from synthgen.engines.image_catalog import image_engine_info, make_image_engine
 from synthgen.engines.tuned import modest
-from synthgen.errors import DataError
+from synthgen.errors import ConfigError, DataError
 from synthgen.planning import BalancePlan, FitUnit, Rung, SmallClass, with_units
 from synthgen.seeding import derive
 
+if TYPE_CHECKING:
+    from synthgen.engines.base import EngineInfo
+
 FALLBACKS = ("smote", "oversample")
+_D = TypeVar("_D", bound=Dataset)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Which generator, and what it is told: ``options`` as ``make_engine`` takes them for ``engine``.
 
-    ``budget`` (steps, max_minutes, threads, device) reaches engines that train a network.
+    ``budget`` (steps, max_minutes, threads, device) reaches engines that train a network. ``flips``: mirroring an
+    image keeps its label, which engines for images are told.
     """
 
     engine: str = "auto"
     options: Mapping[str, object] = field(default_factory=dict)
     budget: Mapping[str, object] = field(default_factory=dict)
     fine_tune: bool = False
+    modality: Modality = "table"
+    flips: bool = False
 
     def make(self, name: str, *, tuned: bool = False) -> Engine:
         """Return the unfitted engine of a unit; the options are for the recipe's own engine, not for a fallback.
 
         ``tuned`` holds for a fallback too: a class that is too small to be judged gets nothing.
         """
+        if self.modality == "image":
+            return self._make_for_images(name, tuned=tuned)
         options: dict[str, object] = {}
         if name == self.engine:
             trains = name == "auto" or engine_info(name).trains
@@ -50,16 +62,33 @@ class Recipe:
             return make_engine(name, tuned=True, **options)
         return make_engine("auto", candidates=(name,), amounts=AMOUNTS, **options)
 
+    def _make_for_images(self, name: str, *, tuned: bool) -> Engine:
+        if tuned:
+            raise ConfigError("how many images to add is not tuned; give another strategy: auto, a ratio, label=count")
+        flips: dict[str, object] = {} if ":" in name else {"flips": self.flips}
+        if name != self.engine:
+            return make_image_engine(name, **flips)
+        budget = self.budget if name == "auto" or self.trains else {}
+        return make_image_engine(name, **{**flips, **budget, **self.options})
+
+    @property
+    def trains(self) -> bool:
+        """Whether the engine may train a network."""
+        return self._info(self.engine).trains
+
+    def _info(self, name: str) -> EngineInfo:
+        return image_engine_info(name) if self.modality == "image" else engine_info(name)
+
     def ladder(self) -> tuple[Rung, ...]:
-        """Return the rungs for classes of falling size: this engine, SMOTE, repeats."""
-        names = dict.fromkeys((self.engine, *FALLBACKS))
-        infos = ((name, engine_info(name)) for name in names)
+        """Return the rungs for classes of falling size: this engine, SMOTE for tables, repeats."""
+        names = dict.fromkeys((self.engine, *(FALLBACKS if self.modality == "table" else FALLBACKS[1:])))
+        infos = ((name, self._info(name)) for name in names)
         return tuple(Rung(name, info.min_rows, info.conditional) for name, info in infos)
 
 
-def check_learnable(dataset: TabularDataset, engine: str) -> None:
+def check_learnable(dataset: Dataset, engine: str) -> None:
     """Raise DataError where there is nothing to learn: every column but the label is constant or an id."""
-    if not dataset.schema.features and engine != "oversample":
+    if isinstance(dataset, TabularDataset) and not dataset.schema.features and engine != "oversample":
         kinds = ", ".join(f"{shown(column.name)} ({column.kind})" for column in dataset.schema.columns[:10])
         raise DataError(
             f"there is no column to learn from: {kinds}; a column must vary and be no id: add one, "
@@ -73,7 +102,7 @@ def complete(plan: BalancePlan, recipe: Recipe, *, small_class: SmallClass = "la
 
 
 def fit_unit(
-    train: TabularDataset,
+    train: Dataset,
     plan: BalancePlan,
     unit: FitUnit,
     recipe: Recipe,
@@ -88,11 +117,14 @@ def fit_unit(
         rows = train.take(sum((train.label_codes == code for code in codes), start=train.label_codes < 0))
     want = {label: plan.classes[label].add for label in unit.labels}
     engine = recipe.make(unit.engine, tuned=plan.tuned)
-    return engine.fit(rows, seed=derive(seed, "fit", unit.name), context=replace(context, want=want))
+    # the protocol speaks of rows; an engine of images takes images and gives some
+    return engine.fit(
+        cast("TabularDataset", rows), seed=derive(seed, "fit", unit.name), context=replace(context, want=want)
+    )
 
 
 def fit_all(
-    train: TabularDataset,
+    train: Dataset,
     plan: BalancePlan,
     recipe: Recipe,
     *,
@@ -107,15 +139,20 @@ def fit_all(
     return engines
 
 
-def sample_label(engine: Engine, plan: BalancePlan, label: Label, *, seed: int, draw: int = 0) -> TabularDataset:
+def sample_label(engine: Engine, plan: BalancePlan, label: Label, *, seed: int, draw: int = 0) -> Dataset:
     """Return the rows that the plan adds for ``label``: all of them, or as many as a tuned engine chose.
 
     Rows that are real ones again say so.
     """
-    rows = engine.sample(label, _count(engine, plan, label), seed=derive(seed, "sample", text_of(label), draw))
+    rows = engine.sample(label, _count(engine, plan, label), seed=sample_seed(seed, label, draw))
     if engine.info.origin == "repeated" and rows.repeated is None:
         rows = replace(rows, repeated=np.ones(len(rows), dtype=bool))
     return rows
+
+
+def sample_seed(seed: int, label: Label, draw: int = 0) -> int:
+    """Return the seed that an engine is given for a draw of ``label``, from the run's own."""
+    return derive(seed, "sample", text_of(label), draw)
 
 
 def _count(engine: Engine, plan: BalancePlan, label: Label) -> int:
@@ -128,19 +165,19 @@ def _count(engine: Engine, plan: BalancePlan, label: Label) -> int:
     return round(add * choice.amount)
 
 
-def sample_all(engines: Mapping[str, Engine], plan: BalancePlan, *, seed: int, draw: int = 0) -> list[TabularDataset]:
+def sample_all(engines: Mapping[str, Engine], plan: BalancePlan, *, seed: int, draw: int = 0) -> list[Dataset]:
     """Return one dataset of new rows per label that gets some, in the plan's order."""
     return [sample_label(engines[plan.unit_of(label).name], plan, label, seed=seed, draw=draw) for label in plan.adds()]
 
 
 def rebalance(
-    dataset: TabularDataset,
+    dataset: _D,
     plan: BalancePlan,
     recipe: Recipe,
     *,
     seed: int,
     context: FitContext = FitContext(),  # noqa: B008  frozen
-) -> TabularDataset:
+) -> _D:
     """Return ``dataset`` followed by the rows that the plan asks for; the first len(dataset) rows are its own."""
     engines = fit_all(dataset, plan, recipe, seed=seed, context=context)
-    return dataset.concat(*sample_all(engines, plan, seed=seed))
+    return dataset.concat(*cast("list[_D]", sample_all(engines, plan, seed=seed)))

@@ -22,12 +22,16 @@ from pydantic import BaseModel, ConfigDict
 
 import synthgen
 from synthgen.config import BalanceConfig
+from synthgen.data import image_arrays
 from synthgen.data.convert import same_values
 from synthgen.data.dataset import TabularDataset
-from synthgen.data.read import load_table
+from synthgen.data.image_store import load_images, save_images
+from synthgen.data.images import ImageDataset
+from synthgen.data.kinds import Dataset
+from synthgen.data.read import is_images, load, load_table
 from synthgen.data.schema import Label, index_columns
 from synthgen.data.split import Split
-from synthgen.errors import DataError
+from synthgen.errors import ConfigError, DataError
 from synthgen.planning import BalancePlan
 
 if TYPE_CHECKING:
@@ -41,8 +45,11 @@ Report = Callable[[str, float, str], None]
 
 DRAWS = 10
 _LIBRARIES = ("torch", "numpy", "pandas", "scikit-learn", "pyarrow", "imbalanced-learn")
-_INPUT = "input.parquet"
+_INPUT, _IMAGES = "input.parquet", "input-images.npz"
 _REPEATED = b"synthgen.repeated"
+_SIDE, _SIDE_ON_GPU = 32, 64
+_FOR_TABLES = ("drop", "categorical", "drop_unlabelled", "inf", "group", "time", "provenance_column", "estimator")
+_FOR_IMAGES = ("size", "flips", "bad_images")
 
 
 class RunRecord(BaseModel):
@@ -68,7 +75,7 @@ class Run:
     """A run folder with its record. ``dataset`` and ``split`` may be handed in where they are already in memory."""
 
     def __init__(
-        self, folder: Path, record: RunRecord, *, dataset: TabularDataset | None = None, split: Split | None = None
+        self, folder: Path, record: RunRecord, *, dataset: Dataset | None = None, split: Split | None = None
     ) -> None:
         self.folder = folder
         self.record = record
@@ -91,10 +98,13 @@ class Run:
         return self.record.config
 
     @cached_property
-    def dataset(self) -> TabularDataset:
+    def dataset(self) -> Dataset:
         """Every row of the input. Raises DataError where the file changed since the run was started."""
-        config = self.config
-        dataset = read_input(Path(self.record.source), config, label=self.record.label)
+        source = Path(self.record.source)
+        if source == self.folder / _IMAGES:
+            dataset: Dataset = load_images(source)
+        else:
+            dataset = read_input(source, self.config, label=self.record.label)
         if dataset.fingerprint() != self.record.fingerprint:
             raise DataError(f"{self.record.source_name} changed since run {self.record.run_id} began; start again")
         return dataset
@@ -105,13 +115,13 @@ class Run:
             return arrays["train"], arrays["holdout"]
 
     @cached_property
-    def train(self) -> TabularDataset:
+    def train(self) -> Dataset:
         """The rows that the check's arms may see."""
         rows, aside = self._split
         return self.dataset if not len(aside) else self.dataset.take(rows)
 
     @cached_property
-    def holdout(self) -> TabularDataset | None:
+    def holdout(self) -> Dataset | None:
         """The rows set aside, or the user's own holdout; None without."""
         if self.config.holdout_data is not None:
             return load_holdout(self.config, self.dataset)
@@ -119,7 +129,7 @@ class Run:
         return self.dataset.take(aside) if len(aside) else None
 
     @property
-    def shipped(self) -> TabularDataset:
+    def shipped(self) -> Dataset:
         """The real rows that are published in train/, and that the published generator is fitted on."""
         return self.dataset if self.record.ship == "all" else self.train
 
@@ -140,7 +150,8 @@ class Run:
 
     def draw_path(self, label: Label, draw: int) -> Path:
         """Return where draw 0 (published) or a replica 1 to 9 (for the check) of a label's rows is kept."""
-        return self.folder / "samples" / f"c{self.dataset.classes.index(label):03d}" / f"draw-{draw:02d}.parquet"
+        name = f"draw-{draw:02d}.{'npz' if isinstance(self.dataset, ImageDataset) else 'parquet'}"
+        return self.folder / "samples" / f"c{self.dataset.classes.index(label):03d}" / name
 
     def check_draws(self) -> WrittenDraws:
         """Return the draws of the rows that the check adds to its training rows."""
@@ -150,15 +161,19 @@ class Run:
         paths = [tuple(self.draw_path(label, first + draw) for label in labels) for draw in range(DRAWS)]
         return WrittenDraws(tuple(paths), self.dataset.take(np.arange(0)))
 
-    def write_rows(self, path: Path, rows: TabularDataset) -> None:
+    def write_rows(self, path: Path, rows: Dataset) -> None:
         """Write rows whole or not at all."""
+        if isinstance(rows, ImageDataset):
+            save_images(path, rows)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
         again = {} if rows.repeated is None else {_REPEATED: np.packbits(rows.repeated).tobytes()}
-        pq.write_table(rows.table.replace_schema_metadata({**(rows.table.schema.metadata or {}), **again}), partial)
+        table = rows.to_arrow()
+        pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **again}), partial)
         partial.replace(path)
 
-    def read_rows(self, path: Path) -> TabularDataset:
+    def read_rows(self, path: Path) -> Dataset:
         """Return rows that ``write_rows`` wrote."""
         return _read_rows(path, self.dataset)
 
@@ -181,13 +196,15 @@ class WrittenDraws:
     handed this and read what they need: never the table."""
 
     paths: tuple[tuple[Path, ...], ...]
-    like: TabularDataset
+    like: Dataset
 
-    def __call__(self, number: int) -> TabularDataset:
+    def __call__(self, number: int) -> Dataset:
         return self.like.concat(*(_read_rows(path, self.like) for path in self.paths[number]))
 
 
-def _read_rows(path: Path, like: TabularDataset) -> TabularDataset:
+def _read_rows(path: Path, like: Dataset) -> Dataset:
+    if not isinstance(like, TabularDataset):
+        return load_images(path)
     with pq.ParquetFile(path) as file:
         table = file.read()
     packed = (table.schema.metadata or {}).get(_REPEATED)
@@ -204,16 +221,33 @@ def write_json(path: Path, data: object) -> Path:
     return path
 
 
-def save_input(folder: Path, dataset: TabularDataset) -> Path:
+def save_input(folder: Path, dataset: Dataset) -> Path:
     """Keep a dataset that came from memory, so that a later stage or process finds it."""
     folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(dataset, ImageDataset):
+        save_images(folder / _IMAGES, dataset)
+        return folder / _IMAGES
     path = folder / _INPUT
-    pq.write_table(dataset.table, path)
+    pq.write_table(dataset.to_arrow(), path)
     return path
 
 
-def read_input(source: Source, config: BalanceConfig, *, label: str | None) -> TabularDataset:
-    """Return the dataset of a source, read as the configuration says."""
+def read_input(source: Source, config: BalanceConfig, *, label: str | None, like: Dataset | None = None) -> Dataset:
+    """Return the dataset of a source, read as the configuration says; images at the size of ``like``.
+
+    Raises ConfigError for options of tables with images and of images with a table.
+    """
+    images = is_images(source)
+    for name in _FOR_TABLES if images else _FOR_IMAGES:
+        if getattr(config, name) != BalanceConfig.model_fields[name].get_default(call_default_factory=True):
+            fits = "for tables, and these are images" if images else "for images, and this is a table"
+            raise ConfigError(f"--{name.replace('_', '-')} is {fits}; leave it out")
+    if config.format not in (None, "parquet") and not images:
+        raise ConfigError(f"--format {config.format} is for images; a table is published as parquet")
+    if images:
+        size = like.shape[0] if isinstance(like, ImageDataset) else config.size
+        side = _SIDE_ON_GPU if _on_gpu(config.device) else _SIDE
+        return load(source, label=label, size=size, max_size=side, bad_images=config.bad_images)
     return load_table(
         source,
         label=label,
@@ -224,14 +258,23 @@ def read_input(source: Source, config: BalanceConfig, *, label: str | None) -> T
     )
 
 
-def load_holdout(config: BalanceConfig, dataset: TabularDataset) -> TabularDataset:
+def _on_gpu(device: str) -> bool:
+    """Whether a network is trained on a GPU: images are read in larger there."""
+    if device != "auto":
+        return device != "cpu"
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def load_holdout(config: BalanceConfig, dataset: Dataset) -> Dataset:
     """Return the user's own holdout with the input's classes. Raises DataError where the two tables differ."""
     path = Path(str(config.holdout_data))
-    held = read_input(path, config, label=dataset.label)
+    held = read_input(path, config, label=dataset.label, like=dataset)
     return untouched(aligned(held, dataset, name=path.name), dataset, name=path.name)
 
 
-def untouched(held: TabularDataset, train: TabularDataset, *, name: str) -> TabularDataset:
+def untouched(held: Dataset, train: Dataset, *, name: str) -> Dataset:
     """Return ``held``. Raises DataError where more of its rows stand in ``train`` than real rows repeat by nature.
 
     A holdout cut out of the table that is trained on would be judged on rows that the learners have seen.
@@ -247,11 +290,15 @@ def untouched(held: TabularDataset, train: TabularDataset, *, name: str) -> Tabu
     return held
 
 
-def aligned(rows: TabularDataset, like: TabularDataset, *, name: str) -> TabularDataset:
+def aligned(rows: Dataset, like: Dataset, *, name: str) -> Dataset:
     """Return ``rows`` in the columns, types and classes of ``like``; a type is changed where no value is.
 
     Raises DataError naming what differs.
     """
+    if isinstance(rows, ImageDataset) and isinstance(like, ImageDataset):
+        return image_arrays.aligned(rows, like, name=name)
+    if not isinstance(rows, TabularDataset) or not isinstance(like, TabularDataset):
+        raise DataError(f"of the input and {name} one is a table and one holds images; give two of a kind")
     table, ours = rows.table, like.schema.arrow
     # a pandas index is row names: one that the other table lacks is dropped, or left empty
     table = table.drop_columns([column for column in index_columns(table.schema) if column not in ours.names])

@@ -21,6 +21,8 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from synthgen.data.dataset import TabularDataset, from_table
+from synthgen.data.images import ImageDataset, from_images
+from synthgen.data.kinds import Dataset, modality_of
 from synthgen.data.read import from_frame
 from synthgen.data.schema import Label, check_names
 from synthgen.errors import DataError, SynthgenError
@@ -44,9 +46,10 @@ class Balancer(BaseOverSampler):  # type: ignore[misc]  # imbalanced-learn ships
     of the training rows say help, none included; with engine "auto" at most sixteen for each real row, half of them
     real rows again, and a quarter of the largest class, else up to an even balance. ``random_state`` seeds everything.
 
-    ``fit_resample(X, y)`` takes a DataFrame (mixed types, missing values, nullable and zoned types) or a 2-D array.
-    The first len(X) rows of the result are X, in order; dtypes, column order and container types are kept.
-    ``sample_mask_`` (bool, one per row of the result) is true for the added rows. There is no cap on how many.
+    ``fit_resample(X, y)`` takes a DataFrame (mixed types, missing values, nullable and zoned types), a 2-D array, or
+    images as a uint8 array (N, H, W) or (N, H, W, C) with C 1 or 3; ``flips`` in ``engine_options`` says that mirroring
+    keeps their label. The first len(X) rows of the result are X, in order; dtypes, column order and container types are
+    kept. ``sample_mask_`` (bool, one per row of the result) is true for the added rows. There is no cap on how many.
     What the plan notes (a class of few rows, another engine for it) is logged as a warning.
     """
 
@@ -97,6 +100,10 @@ class Balancer(BaseOverSampler):  # type: ignore[misc]  # imbalanced-learn ships
             validate_data(self, X=X, y=y, skip_check_array=True)
             check_consistent_length(X, y)
             return X, y, bool(binarize_y)
+        if isinstance(X, np.ndarray) and X.ndim in (3, 4):
+            y = np.asarray(validate_data(self, X="no_validation", y=y))
+            check_consistent_length(X, y)
+            return X, y, bool(binarize_y)
         text = _holds_text(X)
         if text:  # scikit-learn would make numbers of it
             validate_data(self, X=X, y=y, skip_check_array=True)
@@ -119,7 +126,8 @@ class Balancer(BaseOverSampler):  # type: ignore[misc]  # imbalanced-learn ships
         counts = dataset.counts()
         wanted: dict[Label, int] = {code: counts[code] + self._added(values[code]) for code in range(len(values))}
         plan = make_plan(counts, "tuned" if hasattr(self, "_tuned") else wanted, limits=Limits(max_ratio=None))
-        recipe = Recipe(self.engine, dict(self.engine_options or {}))
+        options = dict(self.engine_options or {})
+        recipe = Recipe(self.engine, options, modality=modality_of(dataset), flips=bool(options.get("flips")))
         plan = complete(plan, recipe)
         for note in plan.notes:
             _LOG.warning("%s", _in_python(note, values))
@@ -178,8 +186,12 @@ def _in_python(message: str, values: np.ndarray) -> str:
     )
 
 
-def _as_dataset(X: Rows, codes: np.ndarray) -> TabularDataset:
-    """The rows with the label's codes as their label column, under a name that X does not use."""
+def _as_dataset(X: Rows, codes: np.ndarray) -> Dataset:
+    """The rows with the label's codes as their label column, under a name that X does not use; or the images."""
+    if isinstance(X, np.ndarray) and X.ndim > 2:
+        if X.ndim == 4 and X.shape[3] == 4:
+            raise DataError("the images have 4 channels; lay them on a background first, so that 3 are left")
+        return from_images(X, codes)
     frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X, columns=[f"x{k}" for k in range(np.shape(X)[1])])
     sparse = {name: dtype.subtype for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.SparseDtype)}
     table = from_frame(frame.astype(sparse))
@@ -190,7 +202,14 @@ def _as_dataset(X: Rows, codes: np.ndarray) -> TabularDataset:
     return from_table(table, label=name)
 
 
-def _appended(X: Rows, added: TabularDataset) -> Rows:
+def _appended(X: Rows, added: Dataset) -> Rows:
+    if isinstance(added, ImageDataset):
+        images = np.asarray(X)
+        return np.concatenate([images, added.images.reshape(-1, *images.shape[1:])])
+    return _appended_rows(X, cast("TabularDataset", added))
+
+
+def _appended_rows(X: Rows, added: TabularDataset) -> Rows:
     rows: pd.DataFrame = added.table.drop_columns([added.label]).to_pandas()
     if isinstance(X, pd.DataFrame):
         if not len(rows):

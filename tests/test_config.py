@@ -49,7 +49,9 @@ def test_a_config_is_a_frozen_value() -> None:
 
 
 def test_an_unknown_key_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"unknown key 'lable'; known keys are: categorical, check, .*label, .*work$"):
+    with pytest.raises(
+        ConfigError, match=r"unknown key 'lable'; known keys are: bad_images, categorical, check, .*label, .*work$"
+    ):
         make_config({"lable": "y"})
     assert "unknown key 'lable'" in refused("lable: x")
     assert "unknown key '1'" in refused("1: x")
@@ -78,7 +80,7 @@ def test_an_unknown_key_lists_the_known_ones() -> None:
         ("check", "both"),
         ("ship", "some"),
         ("gate", "strict"),
-        ("format", "webdataset"),
+        ("format", "tfrecord"),
         ("on_fail", "shout"),
         ("small_class", "drop"),
         ("engine", None),

@@ -36,7 +36,7 @@ LAYERS = (
             "pipeline",
             "sampler",
         ),
-        *("explore", "report"),
+        *("explore", "image_parts", "report"),
     ),
     ("orchestration", "console", "cli", "__init__", "__main__", "flows"),
 )

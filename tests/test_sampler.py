@@ -176,3 +176,32 @@ def test_a_column_s_name_is_left_as_it_is_in_messages():
     frame = pd.DataFrame({"class 9": [1.0, np.inf] * 10, "x": range(20)})
     with pytest.raises(DataError, match="'class 9'"):
         Balancer(engine="oversample").fit_resample(frame, np.array(["no"] * 14 + ["yes"] * 6))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 6, 1), (8, 8, 3)])
+def test_images_come_back_first_and_even(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (60, *shape), dtype=np.uint8), np.array(["a"] * 45 + ["b"] * 15)
+    sampler = Balancer(random_state=0, engine_options={"flips": True})
+    X_res, y_res = sampler.fit_resample(X, y)
+    assert (X_res.shape, X_res.dtype) == ((90, *shape), np.uint8)
+    assert np.array_equal(X_res[:60], X)
+    assert np.array_equal(y_res[:60], y)
+    assert np.array_equal(sampler.sample_mask_, np.arange(90) >= 60)
+    assert (y_res[60:] == "b").all()
+    again, _ = Balancer(random_state=0, engine_options={"flips": True}).fit_resample(X, y)
+    assert np.array_equal(again, X_res)
+    assert not np.array_equal(Balancer(random_state=0).fit_resample(X, y)[0], X_res)
+
+
+def test_images_of_another_type_are_refused_in_one_line() -> None:
+    y = np.array([0] * 15 + [1] * 5)
+    for X, says in (
+        (np.zeros((20, 8, 8)), "images are of type float64; give them as uint8"),
+        (np.zeros((20, 8, 8, 4), np.uint8), "the images have 4 channels"),
+        (np.zeros((20, 8, 8, 2), np.uint8), "images are of shape"),
+    ):
+        with pytest.raises(DataError, match=says):
+            Balancer().fit_resample(X, y)
+    with pytest.raises(ConfigError, match="engine 'delta' is for tables"):
+        Balancer(engine="delta").fit_resample(np.zeros((20, 8, 8), np.uint8), y)

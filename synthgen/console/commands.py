@@ -65,7 +65,8 @@ def check(options: Options) -> None:
     from synthgen.console.summary import show_verdict
     from synthgen.judge import judge
 
-    names = ("label", "drop", "categorical", "drop_unlabelled", "inf", "estimator", "metric", "gate", "jobs", "seed")
+    reading = ("label", "drop", "categorical", "drop_unlabelled", "inf", "size", "flips", "bad_images")
+    names = (*reading, "estimator", "metric", "gate", "jobs", "seed")
     config = config_of({name: options[name] for name in names})
     with terminal.Reporter(quiet=bool(options["quiet"])) as reporter:
         verdict = judge(

@@ -77,6 +77,11 @@ class TabularDataset:
     def __len__(self) -> int:
         return int(self.base.num_rows if self.rows is None else len(self.rows))
 
+    @property
+    def size_bytes(self) -> int:
+        """The bytes that the table takes in memory."""
+        return int((self.base if self.rows is None else self.table).nbytes)
+
     @cached_property
     def label_codes(self) -> np.ndarray:
         """(N,) int32: each row's index into ``classes``."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthgen.data.dataset import text_of
 from synthgen.data.images import ImageDataset, from_images
 from synthgen.data.pictures import MAX_BYTES, ImagePolicy
 from synthgen.data.pixels import fit_square
@@ -51,6 +52,25 @@ def fitted(dataset: ImageDataset, policy: ImagePolicy) -> ImageDataset:
     images = np.stack([fit_square(image, size=size, fit=policy.fit) for image in dataset.images])
     note = f"{len(dataset)} of {len(dataset)} images were resized to {size} pixels from {height} x {width}"
     return replace(dataset, images=images, notes=(*dataset.notes, note))
+
+
+def aligned(held: ImageDataset, like: ImageDataset, *, name: str) -> ImageDataset:
+    """Return ``held``, read at the size of ``like``, in the classes and channels of ``like``.
+
+    Raises DataError where ``held`` has colour and ``like`` has none, or a class that ``like`` has not.
+    """
+    images = held.images
+    if held.shape[2] > like.shape[2]:
+        raise DataError(f"{name} holds images in colour and the input gray ones; make them alike")
+    if held.shape[2] < like.shape[2]:
+        images = np.repeat(images, 3, axis=3)
+    codes = np.empty(len(held), dtype=np.int32)
+    for code, label in enumerate(held.classes):
+        known = [k for k, other in enumerate(like.classes) if text_of(other) == text_of(label)]
+        if not known:
+            raise DataError(f"{name} has class {label!r}, which the input has not; remove its images")
+        codes[held.label_codes == code] = known[0]
+    return replace(held, images=images, label_codes=codes, classes=like.classes, label=like.label)
 
 
 def _find(path: Path, names: list[str], wanted: tuple[str, ...]) -> str:

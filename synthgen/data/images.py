@@ -31,7 +31,8 @@ class ImageDataset:
     """``images`` (N, H, W, C) uint8, C 1 (gray) or 3 (RGB), with ``label_codes`` (N,) int32 into ``classes``.
 
     ``names`` (N,) says what each image was called where it came from, '' where nothing did. ``label`` is the name of
-    the label. ``notes`` says in words what reading did to the images.
+    the label. ``notes`` says in words what reading did to the images. ``repeated`` (N,) is true for added images that
+    are real ones again, moved a little; None where none is.
     """
 
     images: np.ndarray
@@ -40,9 +41,15 @@ class ImageDataset:
     names: np.ndarray
     label: str = "label"
     notes: tuple[str, ...] = ()
+    repeated: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes that the pixels take."""
+        return int(self.images.nbytes)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -58,7 +65,13 @@ class ImageDataset:
         """Return the images at the integer positions from 0 on (or where the bool mask is true), in that order."""
         rows = np.asarray(rows)
         rows = rows if rows.dtype == bool else rows.astype(np.int64)
-        return replace(self, images=self.images[rows], label_codes=self.label_codes[rows], names=self.names[rows])
+        return replace(
+            self,
+            images=self.images[rows],
+            label_codes=self.label_codes[rows],
+            names=self.names[rows],
+            repeated=None if self.repeated is None else self.repeated[rows],
+        )
 
     def of_class(self, label: Label) -> ImageDataset:
         """Return the images of one class. Raises ConfigError for a label that is none."""
@@ -74,11 +87,13 @@ class ImageDataset:
             if other.classes != self.classes:
                 raise DataError("the images to add have other classes; give both the same classes in the same order")
         parts = [self, *others]
+        again = [np.zeros(len(part), dtype=bool) if part.repeated is None else part.repeated for part in parts]
         return replace(
             self,
             images=np.concatenate([part.images for part in parts]),
             label_codes=np.concatenate([part.label_codes for part in parts]),
             names=np.concatenate([part.names for part in parts]),
+            repeated=np.concatenate(again) if any(part.repeated is not None for part in parts) else None,
         )
 
     def fingerprint(self) -> str:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.kinds import Dataset
 from synthgen.data.physical import flat, is_number, to_physical
 from synthgen.data.schema import Column, Label, index_columns
 from synthgen.data.split import MAX_DUPLICATES
@@ -27,12 +28,14 @@ _FEW_VALUES = 10
 _FEW_SHARE = 0.1
 
 
-def notes_of(dataset: TabularDataset) -> tuple[str, ...]:
+def notes_of(dataset: Dataset) -> tuple[str, ...]:
     """Return one line per thing worth knowing: how it was read, labels that look alike, empty and id columns,
     a feature that gives the label away, repeated rows, few combinations, width.
 
-    At most 200,000 rows, evenly spread, are looked at.
+    At most 200,000 rows, evenly spread, are looked at. Of images, how they were read.
     """
+    if not isinstance(dataset, TabularDataset):
+        return dataset.notes
     step = -(-len(dataset) // LOOKED_AT)
     rows = dataset if step <= 1 else dataset.take(np.arange(0, len(dataset), step))
     found = (*dataset.notes, *_labels(dataset), *_columns(dataset), *_leaks(rows), *_repeats(rows))

@@ -75,7 +75,7 @@ def load(
 
     Raises DataError for what cannot be read or balanced, ConfigError for options that do not fit the source.
     """
-    if not _is_images(source):
+    if not is_images(source):
         return load_table(
             source, label=label, drop=drop, categorical=categorical, drop_unlabelled=drop_unlabelled, inf=inf
         )
@@ -108,13 +108,10 @@ def load_table(
     drop_unlabelled: bool = False,
     inf: Inf = "error",
 ) -> TabularDataset:
-    """Read a table as ``load`` does. Raises ConfigError for images, whose balancing is not built yet."""
-    if _is_images(source):
+    """Read a table as ``load`` does. Raises ConfigError for images."""
+    if is_images(source):
         where = Path(source).name if isinstance(source, str | Path) else "the source"
-        raise ConfigError(
-            f"{where} holds images: they can be read and written, and balancing them comes with the next release; "
-            "give a table: parquet, CSV or TSV"
-        )
+        raise ConfigError(f"{where} holds images; give a table: parquet, CSV or TSV")
     drop, categorical = tuple(drop), tuple(categorical)
     if isinstance(source, TabularDataset):
         if label in (None, source.label) and not drop and not categorical:
@@ -171,8 +168,9 @@ def _without_infinities(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
     return table, tuple(notes)
 
 
-def _is_images(source: Source) -> bool:
-    """Images or a table: by what it is in memory, by suffix, by a parquet file's schema, by what a folder holds."""
+def is_images(source: Source) -> bool:
+    """Return whether a source is one of images, not a table: by what it is in memory, its suffix, a parquet file's
+    schema, or what a folder holds."""
     if not isinstance(source, str | Path):
         return isinstance(source, ImageDataset | tuple)
     path = Path(source)

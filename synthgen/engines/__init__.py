@@ -22,7 +22,7 @@ from synthgen.engines.base import (
     read_meta,
     write_state,
 )
-from synthgen.engines.catalog import CATALOG, LOADABLE, RAW
+from synthgen.engines.catalog import CATALOG, LOADABLE, RAW, Row
 from synthgen.errors import ConfigError, EngineError
 
 __all__ = [
@@ -46,11 +46,14 @@ def make_engine(name: str, **options: object) -> Engine:
     Raises ConfigError for a name that does not exist (it lists those that do) or an option that the engine
     does not take.
     """
-    row = CATALOG.get(name)
-    target = row.builder if row else name
-    if row is None and ":" not in name:
+    if name not in CATALOG and ":" not in name:
         raise ConfigError(_unknown(name))
-    build = cast("Callable[..., Engine]", _resolve(target))
+    return build_engine(name, CATALOG.get(name), options)
+
+
+def build_engine(name: str, row: Row | None, options: Mapping[str, object]) -> Engine:
+    """Return the unfitted engine of a catalogue's row, or of the class that ``name`` is. Raises ConfigError."""
+    build = cast("Callable[..., Engine]", _resolve(row.builder if row else name))
     fixed = dict(row.options) if row else {}
     try:
         engine = build(**{**fixed, **options})

@@ -16,7 +16,7 @@ from synthgen.engines import load_engine, make_engine, save_engine
 from synthgen.engines.base import Engine, EngineInfo, FitContext, fitted, read_state, reading, write_state
 from synthgen.engines.catalog import CATALOG
 from synthgen.engines.choose import CANDIDATES, Choice, choose
-from synthgen.engines.mixed import Mixed
+from synthgen.engines.mixed import of_rows
 from synthgen.engines.tournament import Budget
 from synthgen.engines.tuned import tune
 from synthgen.errors import ConfigError
@@ -98,7 +98,7 @@ class AutoEngine:
         settings = self._settings if row is not None and row.info.trains else {}
         engine = make_engine(choice.engine, **settings)
         if choice.per_row and choice.amount:
-            engine = Mixed(engine)
+            engine = of_rows(engine)
         self._winner = engine.fit(train, seed=derive(seed, "winner"), context=inner)
         self._choice = choice
         return self

@@ -78,7 +78,10 @@ class FitContext:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Data set in, data set out. A class of one's own with these members is an engine: see engines/contract.py."""
+    """Data set in, data set out. A class of one's own with these members is an engine: see engines/contract.py.
+
+    One whose ``info.modalities`` hold "image" is given an ImageDataset, and then gives one.
+    """
 
     @property
     def info(self) -> EngineInfo:
@@ -103,12 +106,21 @@ class Engine(Protocol):
         ...
 
 
+class Informed(Protocol):
+    """What has facts: an engine of rows, or of images."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """The facts."""
+        ...
+
+
 def class_path(engine: object) -> str:
     """Return the "module:class" of an engine."""
     return f"{type(engine).__module__}:{type(engine).__qualname__}"
 
 
-def write_state(folder: Path, engine: Engine, state: Mapping[str, object]) -> None:
+def write_state(folder: Path, engine: Informed, state: Mapping[str, object]) -> None:
     """Write engine.json: the engine's name, its class and ``state`` (JSON types)."""
     folder.mkdir(parents=True, exist_ok=True)
     meta = {"format": FORMAT, "engine": engine.info.name, "class": class_path(engine), "state": dict(state)}
@@ -147,7 +159,7 @@ def reading(folder: Path) -> Iterator[None]:
         raise EngineError(f"{folder} is not a complete saved engine ({error}); fit it again") from None
 
 
-def fitted(part: T | None, engine: Engine) -> T:
+def fitted(part: T | None, engine: Informed) -> T:
     """Return ``part``, which ``fit`` sets; raises EngineError where the engine is not fitted."""
     if part is None:
         raise EngineError(f"engine {engine.info.name!r} is not fitted; call fit(train, seed=...) first")

@@ -95,6 +95,7 @@ def _rows() -> dict[str, Row]:
                 5,
                 "whichever engine did best on inner splits of the training rows",
                 "the default: when you do not want to choose",
+                images=True,
             ),
             "synthgen.engines.auto:AutoEngine",
         )
@@ -121,7 +122,12 @@ def _rows() -> dict[str, Row]:
             continue
         rows.append(Row(filtered, f"{_FILTER}:build", {"inner": name, "overdraw": 3.0}))
     repeats = _info(
-        "oversample", 1, "repeats real rows of the class", "the last resort for tiny classes; free", repeats=True
+        "oversample",
+        1,
+        "repeats real rows of the class; images each moved a little",
+        "the last resort for tiny classes; free",
+        repeats=True,
+        images=True,
     )
     rows.append(Row(repeats, f"{_CLASSIC}:Oversample"))
     control = _info(
@@ -153,6 +159,8 @@ LOADABLE = frozenset(
         "synthgen.engines.ctgan:Ctgan",
         f"{_CLASSIC}:Oversample",
         f"{_FILTER}:Filtered",
+        "synthgen.engines.repeats:Repeats",
         "synthgen.engines.mixed:Mixed",
+        "synthgen.engines.auto_images:AutoImages",
     }
 )

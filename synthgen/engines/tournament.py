@@ -6,9 +6,9 @@ May import data, encode and its own room; scikit-learn only inside functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from synthgen.engines.learners import (
     logistic,
     one_thread,
 )
-from synthgen.engines.mixed import mixed_rows
+from synthgen.engines.mixed import of_rows
 from synthgen.seeding import derive, numpy_rng
 
 MIN_JUDGED = 9
@@ -107,13 +107,11 @@ class Fold:
     def _sampled(self, engine: str) -> dict[Label, TabularDataset]:
         if engine not in self._rows:
             fitted = self._fitted(engine)
-            draw: Callable[..., TabularDataset] = fitted.sample
             if self.mixed:
-                repeats = make_engine("oversample").fit(self.train, seed=0, context=FitContext(want=self.adds))
-                draw = partial(mixed_rows, fitted, repeats)
+                fitted = of_rows(fitted).beside(self.train, self.adds)
             seed = derive(self.seed, "sample")
             self._rows[engine] = {
-                label: draw(label, n, seed=derive(seed, k)) for k, (label, n) in enumerate(self.adds.items())
+                label: fitted.sample(label, n, seed=derive(seed, k)) for k, (label, n) in enumerate(self.adds.items())
             }
         return self._rows[engine]
 

@@ -10,20 +10,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.images import ImageDataset
+from synthgen.data.kinds import Dataset
 from synthgen.data.schema import Label, TableSchema
 from synthgen.errors import ConfigError, DataError, EngineError
 from synthgen.memory import give_back
+from synthgen.quality.cnn import Loss
 from synthgen.quality.downstream import Panel, one_thread, predict
+from synthgen.quality.image_panel import ImagePanel, predict_images
 from synthgen.seeding import derive
 
-Drawer = Callable[[int], TabularDataset]
-Prepare = Callable[[TabularDataset, int], Drawer]
+Drawer = Callable[[int], Dataset]
+Prepare = Callable[[Dataset, int], Drawer]
 Role = Literal["none", "candidate", "free", "control"]
 Report = Callable[[float, str], None]
 T = TypeVar("T")
@@ -34,8 +38,9 @@ class Arm:
     """One way to train: ``prepare(train, seed)`` returns a drawer, and a drawer returns draw number i of the rows to
     add to ``train``; none for an arm that adds nothing.
 
-    ``weighted`` arms get class weights. ``fixed`` says that the added rows were made beforehand and
-    cannot be made again inside a fold.
+    ``weighted`` arms get class weights. Of images, ``adjusted`` arms have their loss adjusted by the class shares, and
+    ``augmented`` arms learn from images moved a little in every step. ``fixed`` says that the added rows were made
+    beforehand and cannot be made again inside a fold.
     """
 
     name: str
@@ -43,13 +48,20 @@ class Arm:
     weighted: bool = False
     role: Role = "free"
     fixed: bool = False
+    adjusted: bool = False
+    augmented: bool = False
+
+    @property
+    def loss(self) -> Loss:
+        """What the arm's learner minimises."""
+        return "weighted" if self.weighted else "adjusted" if self.adjusted else "plain"
 
 
-def fixed_arm(synthetic: TabularDataset, *, name: str = "synthetic") -> Arm:
+def fixed_arm(synthetic: Dataset, *, name: str = "synthetic", augmented: bool = False) -> Arm:
     """Return the candidate of rows that any tool made: draw 0 adds them all, the others a bootstrap of them."""
 
-    def prepare(train: TabularDataset, seed: int) -> Drawer:  # noqa: ARG001  an arm's signature
-        def draw(number: int) -> TabularDataset:
+    def prepare(train: Dataset, seed: int) -> Drawer:  # noqa: ARG001  an arm's signature
+        def draw(number: int) -> Dataset:
             if number == 0:
                 return synthetic
             rng = np.random.default_rng(derive(seed, "rows", number))
@@ -59,7 +71,7 @@ def fixed_arm(synthetic: TabularDataset, *, name: str = "synthetic") -> Arm:
 
         return draw
 
-    return Arm(name, prepare, role="candidate", fixed=True)
+    return Arm(name, prepare, role="candidate", fixed=True, augmented=augmented)
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ class Task:
     fit: np.ndarray | None
     judge: np.ndarray | None
     draws: tuple[int, ...]
-    panel: Panel
+    panel: Panel | ImagePanel
     drawn: Drawer | None = None
     hashed: bool = False
 
@@ -100,9 +112,9 @@ class Tables:
     """The rows of a check: arms see ``train`` (or a part of it) and nothing else; each of its rows stands for
     ``scale`` (K,) rows of its class."""
 
-    train: TabularDataset
+    train: Dataset
     scale: np.ndarray
-    holdout: TabularDataset | None = None
+    holdout: Dataset | None = None
 
 
 def run_task(task: Task, tables: Tables) -> Outcome:
@@ -132,9 +144,19 @@ def run_task(task: Task, tables: Tables) -> Outcome:
         if task.drawn or task.arm.fixed:  # as many as all training rows call for: thinned as those were
             lot = np.random.default_rng(derive(seed, "lot")).random(len(new))
             new = new.take(lot * tables.scale[new.label_codes] < 1)
-        weighted, scale = task.arm.weighted, tables.scale
-        proba.append(predict(train, new, judged, panel=task.panel, weighted=weighted, seed=seed, scale=scale))
+        proba.append(_ask(task, train, new, judged, scale=tables.scale, seed=seed))
     return Outcome(task.arm.name, tuple(proba), added, np.concatenate([*hashes, np.empty(0, dtype=np.uint64)]))
+
+
+def _ask(
+    task: Task, real: Dataset, added: Dataset, judged: Dataset, *, scale: np.ndarray, seed: int
+) -> dict[str, np.ndarray]:
+    panel, arm = task.panel, task.arm
+    if isinstance(panel, ImagePanel):
+        images = (cast("ImageDataset", each) for each in (real, added, judged))
+        return predict_images(*images, panel=panel, loss=arm.loss, augmented=arm.augmented, seed=seed)
+    rows = (cast("TabularDataset", each) for each in (real, added, judged))
+    return predict(*rows, panel=panel, weighted=arm.weighted, seed=seed, scale=scale)
 
 
 @dataclass(frozen=True)
@@ -161,10 +183,13 @@ class _Shipped:
 
 
 @contextmanager
-def _shipped(tables: Tables) -> Iterator[_Shipped]:
+def _shipped(tables: Tables) -> Iterator[_Shipped | Tables]:
+    if not isinstance(tables.train, TabularDataset):
+        yield tables  # joblib maps large arrays by itself
+        return
     with tempfile.TemporaryDirectory(prefix="synthgen-check-", ignore_cleanup_errors=True) as folder:
         for name, dataset in (("train", tables.train), ("holdout", tables.holdout)):
-            if dataset is not None:
+            if isinstance(dataset, TabularDataset):
                 table = dataset.table.unify_dictionaries()
                 with pa.OSFile(f"{folder}/{name}", "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
                     writer.write_table(table)
@@ -172,8 +197,8 @@ def _shipped(tables: Tables) -> Iterator[_Shipped]:
         yield _Shipped(folder, train.schema, train.classes, tables.scale, tables.holdout is not None)
 
 
-def _run_shipped(number: int, task: Task, shipped: _Shipped) -> tuple[int, Outcome]:
-    outcome = run_task(task, shipped.load())
+def _run_shipped(number: int, task: Task, shipped: _Shipped | Tables) -> tuple[int, Outcome]:
+    outcome = run_task(task, shipped if isinstance(shipped, Tables) else shipped.load())
     give_back()
     return number, outcome
 

@@ -13,12 +13,14 @@ import numpy as np
 
 from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.hashing import column_hashes
+from synthgen.data.kinds import Dataset
 from synthgen.data.split import Split
 from synthgen.data.split import folds as deal
 from synthgen.errors import ConfigError
 from synthgen.quality.cells import Arm, Drawer, Outcome, Report, Tables, Task, run_tasks, spread
 from synthgen.quality.downstream import Panel, thinned
 from synthgen.quality.evidence import ArmEvidence, Evidence, cross_fit_evidence, holdout_evidence
+from synthgen.quality.image_panel import ImagePanel
 from synthgen.quality.rules import Gate
 from synthgen.quality.seen import Seen, seen_of
 from synthgen.quality.stats import Weights, bootstrap_weights, cross_fitted
@@ -51,11 +53,11 @@ class Arms:
 class Setting:
     """What a check is asked: the arguments of ``assess``, looked through."""
 
-    train: TabularDataset
-    holdout: TabularDataset | None
+    train: Dataset
+    holdout: Dataset | None
     arms: Arms
     gate: Gate
-    panel: Panel
+    panel: Panel | ImagePanel
     seed: int
     draws: int
     drawn: Drawer | None
@@ -66,7 +68,8 @@ class Setting:
     @cached_property
     def seen(self) -> Seen:
         """The training rows that arms and learners work with, drawn once for all of them."""
-        return seen_of(self.train, least=self.gate.max_rows, rng=numpy_rng(self.seed, "seen"))
+        least = self.gate.max_rows if isinstance(self.panel, Panel) else len(self.train)  # of images all are seen
+        return seen_of(self.train, least=least, rng=numpy_rng(self.seed, "seen"))
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def cross_fit(setting: Setting) -> Found:
     return Found(problem, evidence, outcomes, made, (*notes, *failed), cells=len(cells))
 
 
-def on_holdout(setting: Setting, holdout: TabularDataset) -> Found:
+def on_holdout(setting: Setting, holdout: Dataset) -> Found:
     """Judge every arm's draws on ``holdout``; what is tuned comes from a cross-fit of the training rows."""
     seen, arms = setting.seen, setting.arms
     problem, notes = _problem(setting, LEAST_ROWS)
@@ -178,13 +181,13 @@ def _bootstrapped(
 
 
 def _bootstrap(
-    setting: Setting, problem: Problem, asked: TabularDataset, rows: _Rows, inside: Sequence[_Rows]
+    setting: Setting, problem: Problem, asked: Dataset, rows: _Rows, inside: Sequence[_Rows]
 ) -> Callable[[], tuple[Weights, Weights]]:
     """What draws the weights of the judged rows, and those under which the cut-offs are tuned beside them."""
     gate, train, where = setting.gate, setting.seen.dataset, np.concatenate([each.rows for each in inside])
     keys: list[np.ndarray | None] = [None, None]
     if setting.group is not None:
-        keys = [column_hashes(rows.column(setting.group)) for rows in (asked, train.take(where))]
+        keys = [_group_keys(rows, setting.group) for rows in (asked, train.take(where))]
     return partial(
         _draw_weights,
         (asked.label_codes, rows.weights, keys[0]),
@@ -234,7 +237,7 @@ def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
     out = [text_of(train.classes[k]) for k in np.flatnonzero(~judged)]
     notes = [f"left out of the figures for want of rows: class {', '.join(out)}"] if out else []
     notes.extend(setting.seen.notes)
-    if counts.max() > setting.gate.max_rows:
+    if isinstance(setting.panel, Panel) and counts.max() > setting.gate.max_rows:
         notes.append(
             f"learners are fitted on at most {setting.gate.max_rows:,} rows of a class, the others thinned by lot"
         )
@@ -242,7 +245,7 @@ def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
     return Problem(len(counts), rare, counts / counts.sum(), np.flatnonzero(judged), metric), notes
 
 
-def _n_folds(train: TabularDataset, wanted: int) -> int:
+def _n_folds(train: Dataset, wanted: int) -> int:
     """As many folds as asked, fewer where fewer than two classes have so many rows."""
     second = sorted(train.counts().values())[-2]
     return max(LEAST_ROWS, min(wanted, second))
@@ -255,7 +258,7 @@ def _folds(setting: Setting, problem: Problem, n_folds: int, seed: int) -> list[
     apart = ~np.isin(train.label_codes, problem.classes)
     barred = apart
     if setting.group is not None and apart.any():
-        groups = column_hashes(train.column(setting.group))
+        groups = _group_keys(train, setting.group)
         barred = np.isin(groups, groups[apart])
     folds = []
     for fold in deal(train, n_folds=n_folds, seed=seed, group=setting.group):
@@ -264,6 +267,12 @@ def _folds(setting: Setting, problem: Problem, n_folds: int, seed: int) -> list[
         if len(fit) and len(judge):
             folds.append(Split(fit, judge, fold.notes))
     return folds
+
+
+def _group_keys(rows: Dataset, group: str) -> np.ndarray:
+    if not isinstance(rows, TabularDataset):
+        raise ConfigError("group names a column, and images have none")
+    return column_hashes(rows.column(group))
 
 
 def n_resamples(gate: Gate, n_classes: int) -> int:
@@ -300,7 +309,7 @@ def _task(setting: Setting, arm: Arm, draws: tuple[int, ...], fit: np.ndarray | 
     )
 
 
-def _judged(dataset: TabularDataset, rows: _Rows, proba: Mapping[str, np.ndarray], setting: Setting) -> Judged:
+def _judged(dataset: Dataset, rows: _Rows, proba: Mapping[str, np.ndarray], setting: Setting) -> Judged:
     members = with_average(proba, rows.weights, panel=setting.panel.learners)
     return Judged(dataset.label_codes[rows.rows], rows.weights, members)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 from synthgen.quality.checks import INNER_FOLDS, JACKKNIFE, MOST_JUDGED, n_resamples
+from synthgen.quality.image_panel import steps_for
 from synthgen.quality.rules import Gate
 
 ENLARGED = 1.7
 HOLDOUT_SHARE = 0.25
+IMAGE_ARMS = 6
 
 
 def estimate_seconds(
@@ -50,3 +52,18 @@ def panel_seconds(n_rows: float, n_features: int, n_classes: int) -> float:
     trees = (1 if n_classes == 2 else n_classes) * (0.06 + 9e-6 * n * (p / 17) ** 0.7)
     linear = 0.01 + 8e-8 * n * p * (1 if n_classes == 2 else n_classes)
     return float(forest + trees + linear)
+
+
+def image_seconds(
+    n_images: int,
+    shape: tuple[int, int, int],
+    *,
+    check: str,
+    jobs: int = 1,
+    draws: int = 10,
+    gate: Gate = Gate(),  # noqa: B008  frozen
+) -> float:
+    """Return about how many seconds the check of ``n_images`` images takes, generators' own training left out."""
+    step = 2e-3 + 3.5e-5 * shape[0] * shape[1]
+    n_fits = gate.folds * gate.repeats if check == "cv" else draws + INNER_FOLDS
+    return IMAGE_ARMS * n_fits * steps_for(n_images) * step / max(1, jobs)

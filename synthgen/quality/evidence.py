@@ -28,6 +28,7 @@ from synthgen.quality.tuning import (
 
 AT_PAR = "recall at equal alarms:"
 MAX_CELLS = 8_000_000
+RAREST = 3
 
 Vectors = dict[str, dict[str, np.ndarray]]
 """member -> figure -> vector"""
@@ -124,6 +125,9 @@ def _decisions(
     found = figures.recalls(counts["balanced_accuracy"])
     out = {f"recall:{k}": found[k] for k in problem.classes}
     out["balanced_accuracy"] = figures.macro(list(found[problem.classes]))
+    if len(problem.classes) > RAREST:
+        rarest = problem.classes[np.argsort(problem.prior[problem.classes], kind="stable")[:RAREST]]
+        out["recall_rarest"] = figures.macro(list(found[rarest]))
     out["macro_f1"] = figures.macro_f1(counts["macro_f1"], problem.classes)
     out["mcc"] = figures.mcc(counts["macro_f1"])
     if problem.metric.kind == "cost":

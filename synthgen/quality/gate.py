@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.dataset import text_of
+from synthgen.data.images import ImageDataset
+from synthgen.data.kinds import Dataset
 from synthgen.errors import ConfigError, DataError
 from synthgen.quality.cells import Arm, Drawer, Report, fixed_arm
 from synthgen.quality.checks import LEAST_ROWS, Arms, Setting, Unfitted, cross_fit, on_holdout
 from synthgen.quality.conclude import conclude
 from synthgen.quality.cost import estimate_seconds
 from synthgen.quality.downstream import MakeEstimator, Panel, load_estimator
+from synthgen.quality.image_panel import ImagePanel
 from synthgen.quality.rules import Gate, Margins
 from synthgen.quality.verdict import CheckKind, Verdict
 
@@ -23,10 +26,10 @@ MOST_CLASSES = 100
 
 
 def assess(
-    train: TabularDataset,
+    train: Dataset,
     *,
     arms: Sequence[Arm],
-    holdout: TabularDataset | None = None,
+    holdout: Dataset | None = None,
     check: str = "cv",
     gate: Gate = Gate(),  # noqa: B008  frozen
     seed: int,
@@ -35,6 +38,7 @@ def assess(
     drawn: Drawer | None = None,
     estimator: str | MakeEstimator | None = None,
     group: str | None = None,
+    flips: bool = False,
     report: Report = lambda share, message: None,  # noqa: ARG005
 ) -> Verdict:
     """Judge the candidate among ``arms`` on real rows that nobody trained on.
@@ -49,8 +53,9 @@ def assess(
     with everything refitted; the interval is a BCa bootstrap over draws and holdout rows (or groups).
 
     ``arms`` has exactly one of role none and one candidate. ``estimator`` is a ``pkg.mod:make`` or a factory of a
-    classifier that joins the panel. ``report(share, message)`` is called as parts finish. Raises ConfigError for
-    arguments that do not fit; what the data does not allow becomes a note or an INCONCLUSIVE verdict, never an error.
+    classifier that joins the panel of a table. ``flips``: mirroring an image keeps its label. ``report(share,
+    message)`` is called as parts finish. Raises ConfigError for arguments that do not fit; what the data does not allow
+    becomes a note or an INCONCLUSIVE verdict, never an error.
     """
     named = _by_role(arms)
     if check not in ("cv", "holdout"):
@@ -64,7 +69,9 @@ def assess(
     if draws < 1 or jobs < 1:
         raise ConfigError(f"draws and jobs must be 1 or more, got {draws} and {jobs}")
     make = load_estimator(estimator) if isinstance(estimator, str) else estimator
-    panel = Panel(gate.learners, make, gate.max_rows)
+    if make is not None and isinstance(train, ImageDataset):
+        raise ConfigError("an estimator judges tables; images are judged by a small network")
+    panel = ImagePanel(flips) if isinstance(train, ImageDataset) else Panel(gate.learners, make, gate.max_rows)
     setting = Setting(train, holdout, named, gate, panel, seed, draws, drawn, group, jobs, report)
     kind: CheckKind = "cv" if holdout is None else "holdout"
     if (why := _cannot(train, holdout)) is not None:
@@ -90,7 +97,7 @@ def _by_role(arms: Sequence[Arm]) -> Arms:
     return Arms(roles["none"][0], roles["candidate"][0], roles["free"], control)
 
 
-def _cannot(train: TabularDataset, holdout: TabularDataset | None) -> str | None:
+def _cannot(train: Dataset, holdout: Dataset | None) -> str | None:
     """Why nothing can be judged, in words, or None."""
     if len(train.classes) > MOST_CLASSES:
         return f"It cannot be told: {len(train.classes)} classes are more than the {MOST_CLASSES} that can be judged."

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthgen.data.dataset import TabularDataset
+from synthgen.data.kinds import Dataset
 from synthgen.quality.downstream import thinned
 
 MOST_SEEN = 1_000_000
@@ -20,7 +20,7 @@ class Seen:
     """``dataset`` are the ``rows`` (N,) of the training rows that arms are prepared on and learners fitted on; each
     stands for ``scale[k]`` rows of its class k, so that classes keep the shares that they have among all."""
 
-    dataset: TabularDataset
+    dataset: Dataset
     rows: np.ndarray
     scale: np.ndarray
 
@@ -47,7 +47,7 @@ def most_seen(n_classes: int, *, least: int) -> int:
     return max(least, MOST_SEEN // max(10, n_classes))
 
 
-def seen_of(train: TabularDataset, *, least: int, rng: np.random.Generator) -> Seen:
+def seen_of(train: Dataset, *, least: int, rng: np.random.Generator) -> Seen:
     """Return the rows of ``train`` that a check works with, drawn by ``rng``."""
     rows, weights = thinned(train.label_codes, most_seen(len(train.classes), least=least), rng)
     scale = np.ones(len(train.classes))

@@ -36,6 +36,8 @@ def command_line(config: BalanceConfig, *, source: str, label: str) -> str:
             inner = value if isinstance(value, Mapping) else {"": value}
             for key, each in inner.items():
                 parts += ["--set", f"{name}{'.' if key else ''}{key}={json.dumps(each, ensure_ascii=False)}"]
+        elif isinstance(value, bool):
+            parts += [option] * value
         elif isinstance(value, Mapping):
             parts += [option, ",".join(f"{text_of(key)}={each}" for key, each in value.items())]
         elif isinstance(value, tuple):

@@ -1,4 +1,5 @@
-"""What a report says, gathered from a run folder: counts, verdict, columns as shares, curves, provenance; no rows.
+"""What a report says, gathered from a run folder: counts, verdict, columns as shares, curves, provenance; no rows, but
+a few images.
 
 May import run and what it works with. Nothing is computed that another room has computed already.
 """
@@ -15,6 +16,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.images import ImageDataset
+from synthgen.data.kinds import Dataset
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine
 from synthgen.engines.base import Engine
@@ -23,6 +26,7 @@ from synthgen.planning import BalancePlan, FitUnit
 from synthgen.quality.verdict import Verdict
 from synthgen.report.command import command_line, python_call, settings
 from synthgen.report.overlays import Overlay, overlay
+from synthgen.report.sheets import Sheet, sheets
 from synthgen.run import Run
 
 Origin = Literal["synthetic", "repeated"]
@@ -38,13 +42,17 @@ _NONE = Verdict.not_checked("")
 
 @dataclass(frozen=True)
 class ClassCount:
-    """Rows of one class: real ones in the train part, rows added and where they come from, rows set aside."""
+    """Rows of one class: real ones in the train part, rows added and where they come from, rows set aside.
+
+    ``repeats`` of the added ones are real again where ``origin`` is synthetic, as with images.
+    """
 
     label: str
     real: int
     added: int
     aside: int = 0
     origin: Origin = "synthetic"
+    repeats: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,8 @@ class Provenance:
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """Everything that a report shows. The same facts give the same bytes."""
+    """Everything that a report shows. The same facts give the same bytes. ``shape`` is an image's height, width and
+    channels, empty for a table."""
 
     name: str
     label: str
@@ -108,6 +117,8 @@ class ReportFacts:
     generators: tuple[Generator, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = field(default=())
+    shape: tuple[int, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
 
 
 def gather(run: Run, verdict: Verdict) -> ReportFacts:
@@ -120,12 +131,12 @@ def gather(run: Run, verdict: Verdict) -> ReportFacts:
         engine = engines.get(plan.unit_of(label).name)
         origins[label] = engine.info.origin if engine else "synthetic"
     classes, left_out = _columns(run, drawn, origins)
-    record = run.record
+    record, dataset = run.record, run.dataset
     return ReportFacts(
         name=record.source_name,
         label=record.label,
         n_rows=len(run.dataset),
-        n_columns=len(run.dataset.schema.columns),
+        n_columns=len(dataset.schema.columns) if isinstance(dataset, TabularDataset) else 0,
         verdict=verdict,
         counts=_counts(run, drawn, origins),
         provenance=_provenance(run),
@@ -133,6 +144,8 @@ def gather(run: Run, verdict: Verdict) -> ReportFacts:
         generators=tuple(_generator(unit, engines[unit.name]) for unit in plan.units),
         notes=_notes(plan, record.notes, verdict),
         left_out=left_out,
+        shape=dataset.shape if isinstance(dataset, ImageDataset) else (),
+        sheets=_sheets(run, drawn),
     )
 
 
@@ -143,12 +156,12 @@ def _engine(run: Run, unit: FitUnit) -> Engine | None:
     return load_engine(folder, trusted=(unit.engine,) if ":" in unit.engine else ())
 
 
-def _drawn(run: Run, label: Label) -> TabularDataset | None:
+def _drawn(run: Run, label: Label) -> Dataset | None:
     path: Path = run.draw_path(label, 0)
     return run.read_rows(path) if path.exists() else None
 
 
-def _counts(run: Run, drawn: Mapping[Label, TabularDataset], origins: Mapping[Label, Origin]) -> tuple[ClassCount, ...]:
+def _counts(run: Run, drawn: Mapping[Label, Dataset], origins: Mapping[Label, Origin]) -> tuple[ClassCount, ...]:
     held = run.holdout if run.record.ship == "train" and not run.config.holdout_data else None
     aside = held.counts() if held is not None else {}
     return tuple(
@@ -158,15 +171,28 @@ def _counts(run: Run, drawn: Mapping[Label, TabularDataset], origins: Mapping[La
             len(drawn[label]) if label in drawn else 0,
             aside.get(label, 0),
             origins.get(label, "synthetic"),
+            _repeats(drawn.get(label)) if origins.get(label) == "synthetic" else 0,
         )
         for label, n in run.shipped.counts().items()
     )
 
 
+def _repeats(rows: Dataset | None) -> int:
+    return 0 if rows is None or rows.repeated is None else int(np.count_nonzero(rows.repeated))
+
+
+def _sheets(run: Run, drawn: Mapping[Label, Dataset]) -> tuple[Sheet, ...]:
+    if not isinstance(run.shipped, ImageDataset) or not drawn:
+        return ()
+    return sheets(run.shipped, cast("Mapping[Label, ImageDataset]", drawn), run.read("fidelity.json"))
+
+
 def _columns(
-    run: Run, drawn: Mapping[Label, TabularDataset], origins: Mapping[Label, Origin]
+    run: Run, drawn: Mapping[Label, Dataset], origins: Mapping[Label, Origin]
 ) -> tuple[tuple[ClassColumns, ...], tuple[str, ...]]:
-    """The first columns of the classes that got the most rows, and what was left out in words."""
+    """The first columns of the classes that got the most rows, and what was left out in words; of images none."""
+    if not isinstance(run.dataset, TabularDataset):
+        return (), ()
     features = run.dataset.schema.features
     shown = features[:MAX_COLUMNS]
     got = sorted((label for label, rows in drawn.items() if len(rows)), key=lambda label: -len(drawn[label]))
@@ -180,8 +206,8 @@ def _columns(
         left_out.append(f"{hidden} id-like or constant column{'s are' if hidden > 1 else ' is'} not shown")
     classes = []
     for label in chosen:
-        real = run.shipped.of_class(label)
-        panels = overlay(real, drawn[label], shown)
+        real = cast("TabularDataset", run.shipped.of_class(label))
+        panels = overlay(real, cast("TabularDataset", drawn[label]), shown)
         classes.append(ClassColumns(text_of(label), len(real), len(drawn[label]), origins[label], panels))
     return tuple(classes), tuple(left_out)
 

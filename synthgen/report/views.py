@@ -31,11 +31,13 @@ MEMBERS = {
     "boosted": "boosted trees",
     "average": "average of their ranks",
     "own": "your estimator",
+    "cnn": "small convolutional network",
 }
 FIGURES = {
     "average_precision": "average precision",
     "roc_auc": "ROC AUC",
     "balanced_accuracy": "balanced accuracy",
+    "recall_rarest": "recall of the three rarest classes",
     "macro_f1": "macro F1",
     "mcc": "Matthews correlation",
     "brier": "Brier score",
@@ -85,6 +87,7 @@ class CountRow:
     after: float
     real_width: float
     added_width: float
+    repeats: int = 0
 
 
 @dataclass(frozen=True)
@@ -252,6 +255,7 @@ def count_rows(counts: Sequence[ClassCount]) -> tuple[CountRow, ...]:
             (row.real + row.added) / max(1, after),
             round(100 * row.real / longest, 2),
             round(100 * row.added / longest, 2),
+            row.repeats,
         )
         for row in shown
     )

@@ -58,8 +58,8 @@ class ImageGroup:
     """Images of one origin on their way out.
 
     ``model`` is the hash of the generator that made them and ``seed`` the seed that it was given, for images that
-    were generated; an image's ``index`` in the shards is its position in this group, so that (model, seed, label,
-    index) names it. ``sample_weight`` is what a training job should weigh them by.
+    were generated; an image's ``index`` in the shards is its position in this group, or what ``places`` (N,) says, so
+    that (model, seed, label, index) names it. ``sample_weight`` is what a training job should weigh them by.
     """
 
     images: ImageDataset
@@ -67,6 +67,7 @@ class ImageGroup:
     model: str = ""
     seed: int = 0
     sample_weight: float = 1.0
+    places: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ class _Sample:
         group, source = self.group, str(self.group.images.names[self.row])
         return {
             "origin": group.origin,
-            "index": self.row,
+            "index": self.row if group.places is None else int(group.places[self.row]),
             "source": source.encode("utf-8", "replace").decode(),
             "model": group.model,
             "seed": group.seed,

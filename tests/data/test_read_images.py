@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,7 @@ import synthgen
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.images import ImageDataset
 from synthgen.data.pictures import Content, ImagePolicy, Pictures, read_pictures
-from synthgen.data.read import load
+from synthgen.data.read import load, load_table
 from synthgen.errors import ConfigError
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -376,12 +377,48 @@ def test_sources_of_one_content_agree(tmp_path: Path) -> None:
     assert np.array_equal(loaded(tmp_path / "folder").images, np.stack([pixels[k] for k in (0, 2, 4, 1, 3, 5)]))
 
 
-def test_balancing_images_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_images_are_no_table(tmp_path: Path) -> None:
     put(tmp_path / "photos", {"a/0.png": png(0), "b/1.png": png(1)})
     for source in (tmp_path / "photos", (np.zeros((2, 8, 8), np.uint8), np.array([0, 1]))):
-        with pytest.raises(ConfigError, match=r"holds images: .* balancing them comes with the next release; give"):
-            synthgen.balance(source)
+        with pytest.raises(ConfigError, match=r"holds images; give a table"):
+            load_table(source)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"drop": ("x",)}, "--drop is for tables, and these are images; leave it out"),
+        ({"group": "x"}, "--group is for tables"),
+        ({"provenance_column": "origin"}, "--provenance-column is for tables"),
+        ({"estimator": "sklearn.linear_model:LogisticRegression"}, "--estimator is for tables"),
+        ({"engine": "smote"}, "engine 'smote' is for tables; engines for images are: auto, oversample"),
+        ({"strategy": "tuned"}, "how many images to add is not tuned"),
+        ({"engine_options": {"depht": 3}}, "depht"),
+    ],
+)
+def test_what_is_for_tables_is_refused_before_anything_is_written(
+    tmp_path: Path, options: dict[str, object], says: str
+) -> None:
+    pictures = {f"{name}/{k}.png": png(k) for name, n in (("a", 30), ("b", 12)) for k in range(n)}
+    put(tmp_path / "photos", pictures)
+    with pytest.raises(ConfigError, match=says):
+        synthgen.balance(tmp_path / "photos", **options)
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"size": 16}, "--size is for images, and this is a table; leave it out"),
+        ({"flips": True}, "--flips is for images"),
+        ({"bad_images": "skip"}, "--bad-images is for images"),
+        ({"format": "webdataset"}, "--format webdataset is for images; a table is published as parquet"),
+    ],
+)
+def test_what_is_for_images_is_refused_with_a_table(options: dict[str, object], says: str) -> None:
+    frame = pd.DataFrame({"x": range(20), "label": [0, 1] * 10})
+    with pytest.raises(ConfigError, match=says):
+        synthgen.balance(frame, **options)
 
 
 def test_an_image_that_fails_once_stays_left_out() -> None:

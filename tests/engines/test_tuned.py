@@ -15,7 +15,7 @@ from synthgen.engines import load_engine, make_engine, save_engine, tuned
 from synthgen.engines.auto import AutoEngine
 from synthgen.engines.base import FitContext
 from synthgen.engines.choose import Choice, Table
-from synthgen.engines.mixed import Mixed
+from synthgen.engines.mixed import of_rows
 from synthgen.engines.tournament import Budget, Fold
 from synthgen.engines.tuned import modest, tune
 from synthgen.errors import ConfigError
@@ -138,11 +138,11 @@ def test_the_amount_of_the_splits_is_the_one_that_is_added(monkeypatch: pytest.M
 def test_half_of_the_rows_are_real_ones_again_and_say_so(tmp_path: Path) -> None:
     """Red when repeats are not marked, or the generator makes them all."""
     train = gaussians(300, 40)
-    engine = Mixed(make_engine("delta")).fit(train, seed=0, context=FitContext(want={1: 101}))
+    engine = of_rows(make_engine("delta")).fit(train, seed=0, context=FitContext(want={1: 101}))
     rows = engine.sample(1, 101, seed=5)
     assert len(rows) == 101
     assert rows.repeated is not None
-    assert rows.repeated.tolist() == [True] * 50 + [False] * 51
+    assert rows.repeated.tolist() == [True] * 51 + [False] * 50
     known = set(train.of_class(1).feature_hashes().tolist())
     assert [h in known for h in rows.feature_hashes().tolist()] == rows.repeated.tolist()
     assert engine.info.origin == "synthetic"
