@@ -17,6 +17,7 @@ from synthgen.data.layout import TableLayout
 from synthgen.data.schema import Label
 from synthgen.encode.base import EncodedTable
 from synthgen.encode.tabular import TabularCodec
+from synthgen.engines.aside import Aside
 from synthgen.engines.base import (
     Engine,
     EngineInfo,
@@ -35,7 +36,7 @@ from synthgen.engines.neighbours import AROUND, jittered, kin, nearest
 from synthgen.engines.pool import bounded, dense
 from synthgen.errors import ConfigError, TooFewRows
 from synthgen.gan.config import TrainConfig, preset
-from synthgen.seeding import derive
+from synthgen.seeding import derive, numpy_rng
 
 if TYPE_CHECKING:
     from synthgen.gan.trainer import Fitted, Neighbours, Progress
@@ -112,6 +113,7 @@ class Adversarial:
             raise ConfigError(f"fine_tune must be a number of steps from 1 on, got {fine_tune!r}")
         self._name, self._settings, self._fine_tune = name, dict(settings), fine_tune
         self._codec: TabularCodec | None = None
+        self._aside: Aside | None = None
         self._model: Fitted | None = None
         self._classes: tuple[Label, ...] = ()
         self._counts: tuple[int, ...] = ()
@@ -190,6 +192,8 @@ class Adversarial:
             steps = self._fine_tune or max(1, round(FINE_TUNE * config.steps))
             config = preset(self._name, **{**self._settings, "steps": steps})
         encoded = codec.encode(rows, seed=derive(seed, "encode"))
+        self._aside = Aside.of(codec.layout, encoded, rows.label_codes)
+        layout, encoded = self._aside.layout, self._aside.narrowed(encoded)
         labels = torch.from_numpy(rows.label_codes.astype(np.int64))
         numeric = torch.from_numpy(np.ascontiguousarray(encoded.numeric, dtype=np.float32))
         codes = torch.from_numpy(np.ascontiguousarray(encoded.codes, dtype=np.int64))
@@ -202,10 +206,10 @@ class Adversarial:
                 share = min(1.0, max(share, progress.seconds / (60.0 * config.max_minutes)))
             context.report(share, f"step {progress.step} of {progress.steps}{shown}")
 
-        table = TableRows(numeric, codes, codec.layout)
+        table = TableRows(numeric, codes, layout)
         anchors = None
         if config.anchored and (base is None or (base._model and base._model.anchors)):
-            anchors = Anchors(table, labels, _neighbours(encoded, rows.label_codes, codec.layout.levels))
+            anchors = Anchors(table, labels, _neighbours(encoded, rows.label_codes, layout.levels))
         return train(
             table,
             labels,
@@ -224,8 +228,10 @@ class Adversarial:
         model, codec, n = fitted(self._model, self), fitted(self._codec, self), check_count(n)
         code = code_of(self._classes, label, engine=self._name)
         self._enough(code, self._classes)
-        numeric, codes = model.sample(code, n, seed=derive(seed, "network"), anchored=anchored_share(codec.layout))
+        aside = fitted(self._aside, self)
+        numeric, codes = model.sample(code, n, seed=derive(seed, "network"), anchored=anchored_share(aside.layout))
         encoded = EncodedTable(numeric=numeric.numpy(), codes=codes.numpy().astype(np.int32))
+        encoded = aside.widened(encoded, code, rng=numpy_rng(seed, "aside"))
         return codec.decode(encoded, label=self._classes[code], seed=derive(seed, "decode"))
 
     def save(self, folder: Path) -> None:
@@ -240,6 +246,7 @@ class Adversarial:
         }
         write_state(folder, self, state)
         fitted(self._codec, self).save(folder / "codec")
+        fitted(self._aside, self).save(folder / "aside.npz")
         model.save(folder / "network")
 
     @classmethod
@@ -254,5 +261,6 @@ class Adversarial:
             engine._classes = tuple(cast("list[Label]", state["classes"]))
             engine._counts = tuple(cast("list[int]", state["counts"]))
             engine._codec = TabularCodec.load(folder / "codec")
+            engine._aside = Aside.load(folder / "aside.npz", engine._codec.layout)
         engine._model = Fitted.load(folder / "network")
         return engine
