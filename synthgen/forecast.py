@@ -16,6 +16,7 @@ from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
 from synthgen.data.notes import notes_of
 from synthgen.engines import engine_info
+from synthgen.engines.ctgan import BATCH, EPOCHS, MAX_ROWS
 from synthgen.gan.config import DEFAULT_PRESET, PRESETS, preset
 from synthgen.job import prepare
 from synthgen.needs import encoded_width, memory_bytes, workers
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # CPU seconds on one 2.1 GHz Xeon core; benchmarks/forecast.py measures them again
 _STEP_SECONDS = 8.5e-3
 _STEP_SECONDS_PER_COLUMN = 5e-5
+_CTGAN_STEP_SECONDS = 8.5e-2
 _CHOOSE_SECONDS = 5.0
 _TOURNAMENT_SECONDS = 12.0
 _DRAW_SECONDS_PER_CELL = 3e-6
@@ -123,7 +125,10 @@ def fit_seconds(plan: BalancePlan, train: Dataset, config: BalanceConfig, *, n_r
         competes = unit.engine == "auto" and not plan.tuned
         trains = competes or engine_info(unit.engine).trains
         # auto takes the network one time in ten
-        network = (0.1 if competes else 1.0) * step * (config.steps or _steps(unit.engine)) * trains
+        training = step * (config.steps or _steps(unit.engine))
+        if unit.engine == "ctgan":
+            training = _CTGAN_STEP_SECONDS * (config.steps or EPOCHS * max(1, min(len(train), MAX_ROWS) // BATCH))
+        network = (0.1 if competes else 1.0) * training * trains
         if trains and config.max_minutes:
             network = min(network, 60 * config.max_minutes)
         seconds += network + (_TOURNAMENT_SECONDS if competes else _CHOOSE_SECONDS * chooses) + n_rows * width * 2e-7

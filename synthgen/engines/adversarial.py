@@ -19,6 +19,7 @@ from synthgen.data.schema import Label
 from synthgen.encode.base import EncodedImages, EncodedTable
 from synthgen.encode.image import ImageCodec
 from synthgen.encode.tabular import TabularCodec
+from synthgen.engines.aside import Aside
 from synthgen.engines.base import (
     Engine,
     EngineInfo,
@@ -37,7 +38,7 @@ from synthgen.engines.neighbours import AROUND, jittered, kin, nearest
 from synthgen.engines.pool import bounded, dense
 from synthgen.errors import ConfigError, TooFewRows
 from synthgen.gan.config import IMAGES_ONLY, TrainConfig, preset
-from synthgen.seeding import derive
+from synthgen.seeding import derive, numpy_rng
 
 if TYPE_CHECKING:
     from synthgen.gan.rows import Rows
@@ -111,8 +112,9 @@ def _codec_of(train: TabularDataset | ImageDataset) -> _Codec:
 
 def _rows_of(
     train: TabularDataset | ImageDataset, codec: _Codec, *, anchored: bool, seed: int
-) -> tuple[Rows, Anchors | ImageAnchors | None]:
-    """Return the encoded training rows or images, and the rows that others can start from where they are wanted."""
+) -> tuple[Rows, Anchors | ImageAnchors | None, Aside | None]:
+    """Return the encoded training rows or images, the rows that others can start from where they are wanted, and the
+    columns of a table that the network never sees."""
     import torch
 
     from synthgen.gan.trainer import Anchors, ImageAnchors, ImageRows, TableRows
@@ -120,14 +122,16 @@ def _rows_of(
     labels = torch.from_numpy(train.label_codes.astype(np.int64))
     if isinstance(codec, ImageCodec):
         images = ImageRows(torch.from_numpy(codec.encode(cast("ImageDataset", train), seed=seed).pixels), codec.layout)
-        return images, ImageAnchors(images, labels) if anchored else None
+        return images, ImageAnchors(images, labels) if anchored else None, None
     encoded = codec.encode(cast("TabularDataset", train), seed=seed)
+    aside = Aside.of(codec.layout, encoded, train.label_codes)
+    encoded = aside.narrowed(encoded)
     numeric = torch.from_numpy(np.ascontiguousarray(encoded.numeric, dtype=np.float32))
     codes = torch.from_numpy(np.ascontiguousarray(encoded.codes, dtype=np.int64))
-    table = TableRows(numeric, codes, codec.layout)
+    table = TableRows(numeric, codes, aside.layout)
     if not anchored:
-        return table, None
-    return table, Anchors(table, labels, _neighbours(encoded, train.label_codes, codec.layout.levels))
+        return table, None, aside
+    return table, Anchors(table, labels, _neighbours(encoded, train.label_codes, aside.layout.levels)), aside
 
 
 class Adversarial:
@@ -145,6 +149,7 @@ class Adversarial:
             raise ConfigError(f"fine_tune must be a number of steps from 1 on, got {fine_tune!r}")
         self._name, self._settings, self._fine_tune = name, dict(settings), fine_tune
         self._codec: _Codec | None = None
+        self._aside: Aside | None = None
         self._model: Fitted | None = None
         self._classes: tuple[Label, ...] = ()
         self._counts: tuple[int, ...] = ()
@@ -259,7 +264,7 @@ class Adversarial:
             context.report(share, f"step {progress.step} of {progress.steps}{shown}")
 
         anchored = bool(config.anchored and (base is None or (base._model and base._model.anchors)))
-        rows, anchors = _rows_of(train, codec, anchored=anchored, seed=derive(seed, "encode"))
+        rows, anchors, self._aside = _rows_of(train, codec, anchored=anchored, seed=derive(seed, "encode"))
         return fit(
             rows,
             torch.from_numpy(train.label_codes.astype(np.int64)),
@@ -286,8 +291,10 @@ class Adversarial:
                 pixels, _ = model.sample(code, min(CHUNK, n - first), seed=network, first=first, anchored=1.0)
                 parts.append(codec.decode(EncodedImages(pixels.numpy()), label=known, seed=seed))
             return cast("TabularDataset", parts[0].concat(*parts[1:]))
-        numeric, codes = model.sample(code, n, seed=network, anchored=anchored_share(codec.layout))
+        aside = fitted(self._aside, self)
+        numeric, codes = model.sample(code, n, seed=network, anchored=anchored_share(aside.layout))
         encoded = EncodedTable(numeric=numeric.numpy(), codes=codes.numpy().astype(np.int32))
+        encoded = aside.widened(encoded, code, rng=numpy_rng(seed, "aside"))
         return codec.decode(encoded, label=known, seed=derive(seed, "decode"))
 
     def save(self, folder: Path) -> None:
@@ -303,6 +310,8 @@ class Adversarial:
         }
         write_state(folder, self, state)
         self._fitted_codec().save(folder / "codec")
+        if self._aside is not None:
+            self._aside.save(folder / "aside.npz")
         model.save(folder / "network")
 
     @classmethod
@@ -318,6 +327,8 @@ class Adversarial:
             engine._counts = tuple(cast("list[int]", state["counts"]))
             codec = ImageCodec if state.get("modality") == "image" else TabularCodec
             engine._codec = codec.load(folder / "codec")
+            if isinstance(engine._codec, TabularCodec):
+                engine._aside = Aside.load(folder / "aside.npz", engine._codec.layout)
         engine._model = Fitted.load(folder / "network")
         engine._config = preset(engine._name, engine._codec.layout, **settings)
         return engine

@@ -6,16 +6,18 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
+from synthgen.data.dataset import from_table
 from synthgen.data.layout import TableLayout
-from synthgen.engines import adversarial, load_engine, make_engine
+from synthgen.engines import adversarial, aside, load_engine, make_engine, save_engine
 from synthgen.engines.adversarial import Adversarial, anchored_share
 from synthgen.engines.base import FitContext
 from synthgen.engines.contract import mixed_table
 from synthgen.engines.filter import Filtered
-from synthgen.errors import ConfigError, TooFewRows
+from synthgen.errors import ConfigError, EngineError, TooFewRows
 from synthgen.gan import trainer
 from synthgen.gan.trainer import Neighbours
 from synthgen.seeding import derive, torch_rng
@@ -111,6 +113,37 @@ def test_a_budget_of_minutes_counts_the_preparation_too(monkeypatch: pytest.Monk
     assert engine.step == 30
     assert shares[0] == 0.0
     assert 2 / 3 <= shares[-2] < shares[-1] == 1.0
+
+
+def test_a_column_too_wide_for_the_network_is_lent_by_real_rows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(aside, "MAX_LEVELS", 6)
+    rng = np.random.default_rng(0)
+    rare = np.arange(400) < 60
+    town = np.where(rare, np.arange(400) % 8, 4 + np.arange(400) % 26)
+    table = pa.table(
+        {
+            "town": pa.array([f"town {k}" for k in town]),
+            "street": pa.array([f"street {k}" for k in town]),
+            "colour": pa.array(np.array(["red", "green"])[rng.integers(0, 2, 400)]),
+            "x": rng.normal(rare, 1.0),
+            "label": pa.array(np.where(rare, "b", "a")),
+        }
+    )
+    engine = Adversarial("cwgan-gp", **TINY).fit(from_table(table, label="label"), seed=0)
+    assert engine._model is not None
+    assert engine._model.layout == TableLayout(1, (2,))
+    rows = engine.sample("b", 200, seed=0)
+    towns = [int(value.removeprefix("town ")) for value in rows.table.column("town").to_pylist()]
+    assert set(towns) == set(range(8))
+    assert rows.table.column("street").to_pylist() == [f"street {k}" for k in towns]
+    assert len({*rows.table.column("colour").to_pylist()}) == 2
+    save_engine(engine, tmp_path)
+    assert load_engine(tmp_path).sample("b", 200, seed=0).fingerprint() == rows.fingerprint()
+    alone = from_table(table.select(["town", "street", "label"]), label="label")
+    with pytest.raises(EngineError, match=r"every column has more than 6 categories \(the widest 30\)"):
+        Adversarial("cwgan-gp", **TINY).fit(alone, seed=0)
 
 
 def test_history_has_the_curves(tmp_path: Path) -> None:

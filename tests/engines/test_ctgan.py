@@ -13,6 +13,7 @@ import pytest
 import torch
 from joblib.parallel import get_active_backend
 
+from synthgen.config import make_config
 from synthgen.data.dataset import from_table
 from synthgen.engines import ctgan as room
 from synthgen.engines import load_engine, make_engine, save_engine
@@ -21,6 +22,8 @@ from synthgen.engines.base import FitContext
 from synthgen.engines.contract import mixed_table
 from synthgen.engines.ctgan import Ctgan
 from synthgen.errors import ConfigError, EngineError, TooFewRows
+from synthgen.forecast import fit_seconds
+from synthgen.job import planned
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +174,16 @@ def test_auto_hands_it_the_budget() -> None:
     engine = make_engine("auto", candidates=("ctgan",), steps=2).fit(mixed_table({"common": 80, "rare": 20}), seed=0)
     assert isinstance(engine, AutoEngine)
     assert [row["step"] for row in engine.history] == [1.0, 2.0]
+
+
+def test_plan_knows_that_it_takes_minutes() -> None:
+    rows = mixed_table({"common": 5_940, "rare": 60})
+    seconds = []
+    for engine in ("ctgan", "cwgan-gp"):
+        config = make_config({"engine": engine})
+        seconds.append(fit_seconds(planned(rows.counts(), config), rows, config))
+    assert 200 < seconds[0] < 500
+    assert seconds[0] > 20 * seconds[1]
 
 
 def test_what_it_cannot_learn_from() -> None:
