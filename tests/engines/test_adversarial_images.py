@@ -55,6 +55,7 @@ def test_an_image_is_replayed_from_model_label_seed_and_index(
 def test_copies_of_real_images_are_dropped_and_nothing_else_is_chosen(data: ImageDataset, tmp_path: Path) -> None:
     filtered = make_engine("cgan", **TINY).fit(data, seed=0)
     assert isinstance(filtered, Filtered)
+    assert np.array_equal(filtered._seen, np.unique(data.feature_hashes()))
     drawn = filtered.draw("cross", 30, seed=0)
     assert (drawn.generated, drawn.copies_dropped) == (30, 0)
     filtered.equip(belief=None, seen=np.sort(drawn.rows.feature_hashes()[:3]), ids=None)
