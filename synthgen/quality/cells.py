@@ -135,6 +135,7 @@ def run_task(task: Task, tables: Tables) -> Outcome:
             new = new.take(lot * tables.scale[new.label_codes] < 1)
         weighted, scale = task.arm.weighted, tables.scale
         proba.append(predict(train, new, judged, panel=task.panel, weighted=weighted, seed=seed, scale=scale))
+    give_back()
     return Outcome(task.arm.name, tuple(proba), added, np.concatenate([*hashes, np.empty(0, dtype=np.uint64)]))
 
 
@@ -174,9 +175,7 @@ def _shipped(tables: Tables) -> Iterator[_Shipped]:
 
 
 def _run_shipped(number: int, task: Task, shipped: _Shipped) -> tuple[int, Outcome]:
-    outcome = run_task(task, shipped.load())
-    give_back()
-    return number, outcome
+    return number, run_task(task, shipped.load())
 
 
 def run_tasks(tasks: Sequence[Task], tables: Tables, *, jobs: int, report: Report) -> list[Outcome]:
