@@ -145,6 +145,7 @@ def run_task(task: Task, tables: Tables) -> Outcome:
             lot = np.random.default_rng(derive(seed, "lot")).random(len(new))
             new = new.take(lot * tables.scale[new.label_codes] < 1)
         proba.append(_ask(task, train, new, judged, scale=tables.scale, seed=seed))
+    give_back()
     return Outcome(task.arm.name, tuple(proba), added, np.concatenate([*hashes, np.empty(0, dtype=np.uint64)]))
 
 
@@ -198,9 +199,7 @@ def _shipped(tables: Tables) -> Iterator[_Shipped | Tables]:
 
 
 def _run_shipped(number: int, task: Task, shipped: _Shipped | Tables) -> tuple[int, Outcome]:
-    outcome = run_task(task, shipped if isinstance(shipped, Tables) else shipped.load())
-    give_back()
-    return number, outcome
+    return number, run_task(task, shipped if isinstance(shipped, Tables) else shipped.load())
 
 
 def run_tasks(tasks: Sequence[Task], tables: Tables, *, jobs: int, report: Report) -> list[Outcome]:
