@@ -18,7 +18,7 @@ from synthgen.data.notes import notes_of
 from synthgen.data.physical import is_number
 from synthgen.engines import engine_info
 from synthgen.gan.config import DEFAULT_PRESET, PRESETS, preset
-from synthgen.job import prepare
+from synthgen.job import prepare, recipe_of
 from synthgen.planning import BalancePlan
 from synthgen.quality.cost import estimate_seconds, image_seconds
 from synthgen.run import DRAWS, cores
@@ -74,13 +74,13 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
     shipped = dataset if ship == "all" else train
     plan = replace(plan, notes=(*plan.notes, *notes_of(dataset)))
     jobs = config.jobs or cores()
+    notes = (*plan.notes, *split.notes)
     if isinstance(dataset, TabularDataset) and isinstance(shipped, TabularDataset):
         fit, memory = fit_seconds(plan, shipped, config), _memory_bytes(dataset, plan, jobs)
     else:
-        fit, memory = (
-            0.0,
-            _IMAGE_BYTES * (1 + jobs) + 4 * shipped.size_bytes * (len(shipped) + plan.total) // len(shipped),
-        )
+        fit, memory = 0.0, _image_bytes(shipped, plan, jobs)
+        if plan.total and recipe_of(config, "image").trains:
+            notes = (*notes, "what a network of images takes to train is not in these seconds")
     judged = {"cv": train, "holdout": held, "none": None}[check]
     check_seconds = 0.0
     if judged is not None and plan.total:
@@ -93,7 +93,7 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
         _START_SECONDS + fit,
         check_seconds,
         memory,
-        (*plan.notes, *split.notes),
+        notes,
     )
 
 
@@ -174,3 +174,8 @@ def _memory_bytes(dataset: TabularDataset, plan: BalancePlan, jobs: int) -> int:
     encoded = 8 * n * columns
     drawn: Sequence[int] = [4 * 3 * plan.total * width]
     return int(process * (1 + jobs) + 3 * dataset.table.nbytes + (1 + jobs) * (encoded + sum(drawn)))
+
+
+def _image_bytes(dataset: Dataset, plan: BalancePlan, jobs: int) -> int:
+    """Libraries in every process, and the images with those to add a few times over."""
+    return _IMAGE_BYTES * (1 + jobs) + 4 * dataset.size_bytes * (len(dataset) + plan.total) // max(1, len(dataset))
