@@ -18,7 +18,7 @@ from synthgen.data.notes import notes_of
 from synthgen.engines import engine_info
 from synthgen.engines.ctgan import BATCH, EPOCHS, MAX_ROWS
 from synthgen.gan.config import DEFAULT_PRESET, PRESETS, preset
-from synthgen.job import prepare
+from synthgen.job import prepare, recipe_of
 from synthgen.needs import encoded_width, memory_bytes, workers
 from synthgen.planning import BalancePlan
 from synthgen.quality.cost import estimate_seconds, image_seconds
@@ -77,6 +77,9 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
     plan = replace(plan, notes=(*plan.notes, *notes_of(dataset)))
     jobs = workers(config, dataset)
     fit = fit_seconds(plan, shipped, config, n_rows=len(shipped))
+    notes = (*plan.notes, *split.notes)
+    if not isinstance(dataset, TabularDataset) and plan.total and recipe_of(config, "image").trains:
+        notes = (*notes, "what a network of images takes to train is not in these seconds")
     judged = {"cv": train, "holdout": held, "none": None}[check]
     check_seconds = 0.0
     if judged is not None and plan.total:
@@ -91,7 +94,7 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
         _START_SECONDS + _reading_seconds(dataset) + fit,
         check_seconds,
         memory_bytes(dataset, plan, jobs if check != "none" else 1),
-        (*plan.notes, *split.notes),
+        notes,
     )
 
 

@@ -30,6 +30,7 @@ from synthgen.engines.base import EngineInfo
 from synthgen.engines.catalog import LOADABLE, Row
 from synthgen.engines.image_catalog import IMAGES
 from synthgen.errors import ConfigError, DataError
+from synthgen.forecast import forecast
 from synthgen.image_parts import folder_hash
 from synthgen.job import prepare
 from synthgen.pipeline import start
@@ -207,6 +208,13 @@ def test_the_holdout_is_published_beside_and_in_no_training_file(few_steps: None
     train, test = part(tmp_path / "out").origin("real").to_dataset(), part(tmp_path / "out", "test").to_dataset()
     assert sorted([*train.names, *test.names]) == sorted(images.names)
     assert len(test) > 10
+
+
+def test_plan_says_what_it_cannot_tell() -> None:
+    images = shapes({"bar": 60, "square": 40, "cross": 25})
+    for engine, silent in (("oversample", False), ("image_kit:Oracle", True)):
+        notes = forecast(images, make_config({"engine": engine})).notes
+        assert any("not in these seconds" in note for note in notes) is silent
 
 
 def test_a_network_is_not_trained_in_every_fold_unless_asked() -> None:

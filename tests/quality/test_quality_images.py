@@ -14,6 +14,7 @@ from synthgen.arms import build_arms
 from synthgen.data.images import ImageDataset
 from synthgen.errors import ConfigError
 from synthgen.planning import make_plan
+from synthgen.quality.cells import fixed_arm
 from synthgen.quality.cnn import Network, Training, train_network
 from synthgen.quality.gate import Gate, Verdict, assess
 from synthgen.quality.image_fidelity import frechet_distance, image_fidelity, kernel_distance, nearness
@@ -118,6 +119,18 @@ def test_copies_called_synthetic_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdict.status == "FAIL"
     assert verdict.copies is not None
     assert verdict.copies.share.value == 1
+
+
+def test_repeats_beside_generated_images_are_no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synthgen.quality.image_panel.steps_for", lambda n: 3)
+    own, fresh = TRAIN.of_class("cross"), shapes({"bar": 1, "square": 1, "cross": 30}, seed=7).of_class("cross")
+    made = replace(own, repeated=np.ones(20, dtype=bool)).concat(fresh)
+    for added, copied in ((made, 0.0), (replace(made, repeated=None), 0.4)):
+        arms = [fixed_arm(added), *build_arms(make_plan(TRAIN.counts()), Recipe("oversample", modality="image"))[::2]]
+        verdict = assess(TRAIN, arms=arms[:2], holdout=HELD, check="holdout", seed=0, draws=1)
+        assert verdict.copies is not None
+        assert verdict.copies.n_rows == (30 if copied == 0 else 50)
+        assert verdict.copies.share.value == copied
 
 
 def test_a_holdout_judges_images_too(monkeypatch: pytest.MonkeyPatch) -> None:
