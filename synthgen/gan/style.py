@@ -24,6 +24,7 @@ from synthgen.seeding import torch_rng
 
 _SLOPE: Final = 0.2
 _TINY: Final = 1e-8
+_QUIET: Final = 0.6  # of the class beside the noise: a louder one leaves samples of a class alike
 _DRAWS: Final = 256  # styles whose mean truncation moves towards
 
 
@@ -35,6 +36,8 @@ class StyledLayer(nn.Module):
         side, self.stride = (4, 2) if doubles else (3, 1)
         self.weight = Weight(n_in, n_out, side, side, fan_in=n_in * (side // self.stride) ** 2, rng=rng)
         self.style = Dense(style, n_in, rng=rng)
+        with torch.no_grad():
+            self.style.weight.mul_(math.sqrt(3.0))  # styles of unit spread around one
         nn.init.ones_(self.style.bias)
         self.loudness = nn.Parameter(torch.full((n_out,), 0.1))
         self.bias = nn.Parameter(torch.zeros(n_out))
@@ -63,6 +66,8 @@ class StyleGenerator(ImageGenerator):
         self.sides = [self.side * 2**at for at in range(doublings + 1)]
         widths = widths_of(config, doublings)
         self.table = class_table(condition, rng)
+        with torch.no_grad():
+            self.table.mul_(_QUIET)
         inputs = (config.noise + condition.width, config.noise)
         self._mapping = tuple(Dense(n_in, config.noise, rng=rng) for n_in in inputs)
         self.mapping = nn.ModuleList(self._mapping)
