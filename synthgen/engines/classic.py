@@ -32,6 +32,8 @@ from synthgen.engines.quantile import ABSENT, Draw, PoolEngine
 from synthgen.errors import TooFewRows
 from synthgen.seeding import numpy_rng
 
+NEIGHBOUR_MB = 100
+
 NEIGHBOURS = 5
 BESIDE = 2_000
 
@@ -69,6 +71,7 @@ class Smote(PoolEngine):
 def _smote(x: np.ndarray, n_own: int, n_numeric: int, n: int, seed: int) -> np.ndarray:
     """Return (n, D) new rows for the first ``n_own`` rows of ``x``; columns from ``n_numeric`` on are codes."""
     from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC
+    from sklearn import config_context
 
     if len(x) == n_own:  # imbalanced-learn wants a second class; this one is never looked at
         x = np.concatenate([x, x[:1]])
@@ -80,7 +83,8 @@ def _smote(x: np.ndarray, n_own: int, n_numeric: int, n: int, seed: int) -> np.n
         sampler = SMOTEN(**options)
     else:
         sampler = SMOTENC(categorical_features=list(range(n_numeric, x.shape[1])), **options)
-    made, _ = sampler.fit_resample(x, y)
+    with config_context(working_memory=NEIGHBOUR_MB):  # of distances at a time; by default 1 GB
+        made, _ = sampler.fit_resample(x, y)
     return np.asarray(made)[len(x) :]
 
 
