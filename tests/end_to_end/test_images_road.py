@@ -54,7 +54,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def published(digits: Path) -> Path:
     """The digits balanced by the command line, without a check."""
     out = digits.parent / "out"
-    command("balance", digits, "--out", out, "--holdout", 0, "--quiet")
+    command("balance", digits, "--out", out, "--holdout", 0, "--engine", "oversample", "--quiet")
     return out
 
 
@@ -113,7 +113,7 @@ def test_four_workers_read_every_image_once(published: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes(digits: Path, published: Path) -> None:
-    synthgen.balance(digits, out=digits.parent / "again", holdout=0)
+    synthgen.balance(digits, out=digits.parent / "again", holdout=0, engine="oversample")
     first, again = shards(published), shards(digits.parent / "again")
     assert first == again
     assert len(first) == 8  # tars, a worker's share each
@@ -121,7 +121,7 @@ def test_the_same_seed_gives_the_same_bytes(digits: Path, published: Path) -> No
 
 def test_any_added_image_is_made_again_from_its_sidecar(published: Path) -> None:
     run = read_shards(published)
-    model = run.folder / "model" / "auto"
+    model = run.folder / "model" / "oversample"
     engine = load_engine(model)
     table = part(published).origin("repeated").to_arrow().to_pylist()
     for code, digit in ((1, "1"), (8, "8")):
@@ -142,7 +142,7 @@ def test_the_report_shows_sheets_and_asks_for_nothing(published: Path) -> None:
 
 
 def test_plan_sample_and_report_know_images(published: Path, digits: Path, tmp_path: Path) -> None:
-    told = json.loads(command("plan", digits, "--json").stdout)
+    told = json.loads(command("plan", digits, "--engine", "oversample", "--json").stdout)
     assert {row["want"] for row in told["plan"]["classes"]} == {170}
     assert 0 < told["check_seconds"] < 600
     command("sample", published, "--label", "1", "-n", 5, "--out", tmp_path / "more.parquet")
@@ -201,9 +201,24 @@ def test_a_generator_s_images_stand_beside_repeats(
     assert "12 of them repeats" in page
 
 
+def test_a_network_s_images_are_published_twice_alike_and_made_again(few_steps: None, tmp_path: Path) -> None:
+    images = shapes({"bar": 40, "square": 24})
+    for name in ("one", "two"):
+        result = synthgen.balance(images, out=tmp_path / name, holdout=0, engine="cwgan-gp", steps=3)
+    assert (result.counts["square"].synthetic, result.counts["square"].repeated) == (8, 8)
+    assert shards(tmp_path / "one") == shards(tmp_path / "two")
+    rows = part(tmp_path / "one").origin("synthetic").to_arrow().to_pylist()
+    engine = load_engine(read_shards(tmp_path / "one").folder / "model" / "cwgan-gp")
+    drawn = engine.sample("square", 16, seed=rows[0]["seed"])
+    assert isinstance(drawn, ImageDataset)
+    for row in rows:
+        assert np.array_equal(decode(row["image"]["bytes"], channels=1).pixels, drawn.images[row["index"]])
+
+
 def test_the_holdout_is_published_beside_and_in_no_training_file(few_steps: None, tmp_path: Path) -> None:
     images = shapes({"bar": 60, "square": 40, "cross": 25})
-    result = synthgen.balance(images, out=tmp_path / "out", check="holdout", ship="train", gate="report-only", jobs=1)
+    options = {"check": "holdout", "ship": "train", "gate": "report-only", "jobs": 1, "engine": "oversample"}
+    result = synthgen.balance(images, out=tmp_path / "out", **options)
     assert result.verdict.check == "holdout"
     train, test = part(tmp_path / "out").origin("real").to_dataset(), part(tmp_path / "out", "test").to_dataset()
     assert sorted([*train.names, *test.names]) == sorted(images.names)
@@ -262,7 +277,9 @@ def test_bad_images_are_told_or_left_out(few_steps: None, digits: Path, tmp_path
 
 @pytest.mark.slow
 def test_the_digits_example_is_checked_and_says_what_is_free(digits: Path, tmp_path: Path) -> None:
-    done = command("balance", digits, "--out", tmp_path / "out", "--json", "--gate", "report-only")
+    done = command(
+        "balance", digits, "--out", tmp_path / "out", "--engine", "oversample", "--json", "--gate", "report-only"
+    )
     verdict = json.loads(done.stdout)["verdict"]
     assert {arm["name"] for arm in verdict["arms"]} == {
         *("none", "synthetic", "augmentation", "class weights", "logit adjustment", "repeats")
