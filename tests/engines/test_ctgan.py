@@ -181,7 +181,8 @@ def test_plan_knows_that_it_takes_minutes() -> None:
     seconds = []
     for engine in ("ctgan", "cwgan-gp"):
         config = make_config({"engine": engine})
-        seconds.append(fit_seconds(planned(rows.counts(), config), rows, config))
+        plan = planned(rows.counts(), config, "table")
+        seconds.append(fit_seconds(plan, rows, config, n_rows=len(rows)))
     assert 200 < seconds[0] < 500
     assert seconds[0] > 20 * seconds[1]
 
