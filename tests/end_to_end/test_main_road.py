@@ -143,6 +143,25 @@ def test_a_run_folder_is_continued_by_the_same_run_alone(data, tmp_path):
         started(data, tmp_path / "run", seed=1)
 
 
+def test_an_input_that_changed_since_the_run_began_is_refused(data, tmp_path):
+    """Red when a stage takes whatever the file holds by then."""
+    started(data, tmp_path / "run")
+    assert len(pipeline.Run.open(tmp_path / "run").dataset) == 400
+    frame(401).to_parquet(data)
+    with pytest.raises(DataError, match="changed since run"):
+        _ = pipeline.Run.open(tmp_path / "run").dataset
+
+
+def test_another_holdout_is_another_run(data, tmp_path):
+    """Red when a run is answered with the verdict of other holdout rows."""
+    keys = set()
+    for x in (0.5, 0.6):
+        frame(80, 20).assign(x=x).to_parquet(tmp_path / "own.parquet")
+        own = {"holdout_data": str(tmp_path / "own.parquet"), "check": None, "holdout": None}
+        keys.add(prepare(data, make_config({"label": "fraud", **own})).key)
+    assert len(keys) == 2
+
+
 def test_only_a_holdout_takes_rows_from_the_training_rows(data, tmp_path):
     """Red when a group, or a holdout of the user's own, sets rows aside too."""
     crossed = started(data, tmp_path / "cv", check="cv", group="plan")
