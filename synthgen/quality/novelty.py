@@ -52,9 +52,17 @@ class CopyCount:
 def count_copies(rows: np.ndarray, *, train: np.ndarray, holdout: np.ndarray | None = None) -> CopyCount:
     """Return how many synthetic ``rows`` equal one of ``train``, or only one of ``holdout``; all are (N,)
     ``feature_hashes``."""
-    copied = np.isin(rows, train)
-    leaked = 0 if holdout is None else int(np.count_nonzero(np.isin(rows, holdout) & ~copied))
+    copied = _among(rows, train)
+    leaked = 0 if holdout is None else int(np.count_nonzero(_among(rows, holdout) & ~copied))
     return CopyCount(len(rows), int(copied.sum()), leaked)
+
+
+def _among(rows: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return which of ``rows`` are among ``known``: np.isin holds six times as much at once as one sorted copy."""
+    if not len(known):
+        return np.zeros(len(rows), dtype=bool)
+    known = np.sort(known)
+    return np.asarray(known[np.minimum(np.searchsorted(known, rows), len(known) - 1)] == rows)
 
 
 def natural_share(hashes: np.ndarray, own: np.ndarray, *, alpha: float) -> Estimate:
@@ -65,10 +73,13 @@ def natural_share(hashes: np.ndarray, own: np.ndarray, *, alpha: float) -> Estim
     Counted within all real rows, because a split keeps equal rows on one side. Where those classes show no twin at all
     the share over all classes is returned: it is known from more rows.
     """
-    ordered = np.sort(hashes)
-    twin = np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])
-    chosen = own if twin[own].any() else np.ones(len(own), dtype=bool)
-    return wilson(int(twin[chosen].sum()), int(chosen.sum()), alpha=alpha)
+    known = np.sort(hashes)
+    shared = np.unique(known[1:][known[1:] == known[:-1]])
+    twins = int(np.count_nonzero(_among(hashes[own], shared)))
+    if twins:
+        return wilson(twins, int(own.sum()), alpha=alpha)
+    every = np.searchsorted(known, shared, side="right") - np.searchsorted(known, shared)
+    return wilson(int(every.sum()), len(hashes), alpha=alpha)
 
 
 def weigh(count: CopyCount, natural: Estimate, *, alpha: float, leaks: bool) -> Copies:
