@@ -152,6 +152,14 @@ def test_an_input_that_changed_since_the_run_began_is_refused(data, tmp_path):
         _ = pipeline.Run.open(tmp_path / "run").dataset
 
 
+def test_another_version_is_another_run(data, monkeypatch):
+    """Red when what an older version published answers for this one."""
+    config = make_config({"label": "fraud"})
+    before = prepare(data, config).key
+    monkeypatch.setattr(synthgen, "__version__", "0.0.0")
+    assert prepare(data, config).key != before
+
+
 def test_another_holdout_is_another_run(data, tmp_path):
     """Red when a run is answered with the verdict of other holdout rows."""
     keys = set()
