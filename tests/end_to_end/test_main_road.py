@@ -18,6 +18,7 @@ from synthgen.engines.choose import Choice
 from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.forecast import forecast
 from synthgen.job import prepare
+from synthgen.judge import draw
 from synthgen.shards.reader import verify
 
 
@@ -179,6 +180,37 @@ def test_only_a_holdout_takes_rows_from_the_training_rows(data, tmp_path):
     own = started(data, tmp_path / "own", holdout_data=str(tmp_path / "own.parquet"), check=None, holdout=None)
     assert (len(own.train), len(own.holdout)) == (400, 80)
     assert own.purposes == ("publish",)
+
+
+def test_plan_counts_every_training_of_the_check(data):
+    """Ten where folds are cross-fitted, none where nothing is judged. Red when one is counted, or a check without."""
+
+    def told(steps: int, **options: object) -> tuple[float, float]:
+        found = forecast(
+            data, make_config({"label": "fraud", "engine": "cwgan-gp", "steps": steps, "jobs": 1, **options})
+        )
+        return found.fit_seconds, found.check_seconds
+
+    (fit, check), (more, again) = (told(steps, check="cv") for steps in (1000, 2000))
+    assert again - check == pytest.approx(10 * (more - fit))
+    assert told(1000, holdout=0)[1] == 0
+
+
+def test_draws_follow_from_seed_and_number(data, tmp_path):
+    """Red when replicas are one draw again, or a published model draws the same rows whatever the seed."""
+    run = started(data, tmp_path / "run", engine="delta")
+    pipeline.fit(run, run.plan.units[0])
+    pipeline.generate(run, 1)
+    replicas = [run.read_rows(run.draw_path(1, number)).table for number in (0, 1, 2)]
+    assert replicas[0] != replicas[1]
+    assert replicas[1] != replicas[2]
+    quick(data, tmp_path / "out")
+    drawn = []
+    for k, seed in enumerate((1, 1, 2)):
+        draw(tmp_path / "out", "1", 20, seed=seed, out=tmp_path / f"{k}.parquet")
+        drawn.append(pq.read_table(tmp_path / f"{k}.parquet"))
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
 
 
 def test_plan_tells_the_counts_that_balance_makes(data, tmp_path):
