@@ -27,7 +27,7 @@ from synthgen.quality.tuning import (
 )
 
 AT_PAR = "recall at equal alarms:"
-MAX_CELLS = 8_000_000
+MAX_CELLS = 2_000_000
 RAREST = 3
 
 Vectors = dict[str, dict[str, np.ndarray]]
