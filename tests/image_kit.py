@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -38,7 +39,7 @@ def shapes(counts: dict[str, int], *, seed: int = 0, noise: float = 40.0, channe
     return whole.take(order)
 
 
-class Drawing:
+class Drawing(ABC):
     """An engine of images whose pictures a subclass makes from those it was fitted on."""
 
     info = EngineInfo("drawing", "images", ("image",), "synthetic", True, True, 5, "in tests")
@@ -57,8 +58,9 @@ class Drawing:
         names = np.full(n, "", dtype=object)
         return replace(rows, images=self.draw(rows.images, str(label), n, rng), names=names, repeated=None)
 
+    @abstractmethod
     def draw(self, images: np.ndarray, label: str, n: int, rng: np.random.Generator) -> np.ndarray:
-        raise NotImplementedError
+        """Return ``n`` pictures of ``label``, made from the ``images`` (n, H, W, C) of it."""
 
     def save(self, folder: Path) -> None:
         save_images(folder / "train.npz", self.train)
