@@ -22,6 +22,21 @@ class Physical:
     values: np.ndarray
     valid: np.ndarray
 
+    def distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the sorted distinct values (D,) that are not missing, and how many rows (D,) int64 have each.
+
+        As numpy's ``unique``, in half the memory where most values differ.
+        """
+        ordered = self.values[self.valid]
+        ordered.sort()
+        new = np.ones(len(ordered), dtype=bool)
+        np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+        first = np.flatnonzero(new)
+        counts = np.full(len(first), len(ordered))
+        counts[:-1] = first[1:]
+        counts -= first
+        return ordered if new.all() else ordered[first], counts
+
 
 def is_number(kind: pa.DataType) -> bool:
     """Return whether ``to_physical`` knows the type."""

@@ -211,13 +211,14 @@ def fit_numbers(
 ) -> NumberColumn | LevelColumn:
     """Return the codec of a numeric column: levels where it has few distinct values, else scores."""
     numbers = to_physical(column)
-    distinct, counts = np.unique(numbers.values[numbers.valid], return_counts=True)
+    missing = not bool(numbers.valid.all())
+    distinct, counts = numbers.distinct()
+    del numbers
     rare = int(counts[counts < min_rows].sum())
     if not len(distinct) or (len(distinct) <= MAX_NUMBER_LEVELS and rare <= MAX_RARE_SHARE * counts.sum()):
         return fit_levels(column, min_rows=min_rows, nullable=nullable, nearest=True)
     grid = find_grid(distinct, bits=mantissa(column.type))
     fitted = _MAPS[numeric].fit(grid.index(distinct) if grid else distinct, counts)
-    missing = not bool(numbers.valid.all())
     return NumberColumn(column.type, grid, fitted, missing, missing and _uses_nan(column, nullable))
 
 

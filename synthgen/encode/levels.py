@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from synthgen.data.physical import flat, is_number, to_physical
+from synthgen.data.physical import flat, from_physical, is_number, to_physical
 from synthgen.encode.grid import Arrays
 
 
@@ -78,10 +78,8 @@ class Levels:
             seen = np.flatnonzero(counts)
             return cls.at(array.type, array.dictionary, seen), counts[seen]
         if is_number(array.type):
-            numbers = to_physical(array)
-            rows = np.flatnonzero(numbers.valid)
-            _, first, counts = np.unique(numbers.values[rows], return_index=True, return_counts=True)
-            return cls(array.type, array.take(pa.array(rows[first]))), counts
+            distinct, counts = to_physical(array).distinct()
+            return cls(array.type, from_physical(distinct, np.ones(len(distinct), dtype=bool), array.type)), counts
         counted = pc.value_counts(plain(array).drop_null())
         values = counted.field("values")
         order = pc.sort_indices(values)

@@ -168,3 +168,13 @@ def test_limits_are_those_of_integer_types_alone() -> None:
     assert limits(pa.uint64()) == (0, 2**64 - 1)
     assert limits(pa.float32()) is None
     assert limits(pa.date32()) is None
+
+
+@given(values=st.lists(st.none() | st.integers(-3, 3) | st.floats(allow_infinity=True, allow_nan=True)))
+def test_distinct_values_are_counted_as_numpy_counts_them(values: list[float | None]) -> None:
+    column = to_physical(pa.array([None if value is None else float(value) for value in values], pa.float64()))
+    distinct, counts = column.distinct()
+    expected, times = np.unique(column.values[column.valid], return_counts=True)
+    assert np.array_equal(distinct, expected)
+    assert np.array_equal(counts, times)
+    assert counts.sum() == column.valid.sum()
