@@ -34,6 +34,8 @@ _DEPTH = 10
 # where and how fast, not what: the same shards come out whatever these say
 _OUTSIDE_KEY = frozenset({"data", "out", "jobs", "work"})
 
+_OF_TABLES = ("drop", "categorical", "drop_unlabelled", "inf", "group", "time", "provenance_column", "estimator")
+_OF_IMAGES = ("size", "flips", "bad_images")
 _NUMBERS = ("strategy", "max_ratio", "holdout", "steps", "max_minutes", "size", "threads", "jobs", "seed")
 
 
@@ -106,6 +108,15 @@ class BalanceConfig(BaseModel):
         if self.steps and self.max_minutes:
             raise ValueError("give steps or max_minutes, not both")
         return self
+
+    def check_fits(self, *, images: bool) -> None:
+        """Raise ConfigError for an option of tables where the input is images, or of images where it is a table."""
+        for name in _OF_TABLES if images else _OF_IMAGES:
+            if getattr(self, name) != BalanceConfig.model_fields[name].get_default(call_default_factory=True):
+                fits = "for tables, and these are images" if images else "for images, and this is a table"
+                raise ConfigError(f"--{name.replace('_', '-')} is {fits}; leave it out")
+        if self.format not in (None, "parquet") and not images:
+            raise ConfigError(f"--format {self.format} is for images; a table is published as parquet")
 
     def key_fields(self) -> dict[str, object]:
         """Return what belongs to the run key: all but where the result goes and how many processes work."""

@@ -31,7 +31,7 @@ from synthgen.data.kinds import Dataset
 from synthgen.data.read import is_images, load, load_table
 from synthgen.data.schema import Label, index_columns
 from synthgen.data.split import Split
-from synthgen.errors import ConfigError, DataError
+from synthgen.errors import DataError
 from synthgen.planning import BalancePlan
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ _LIBRARIES = ("torch", "numpy", "pandas", "scikit-learn", "pyarrow", "imbalanced
 _INPUT, _IMAGES = "input.parquet", "input-images.npz"
 _REPEATED = b"synthgen.repeated"
 _SIDE, _SIDE_ON_GPU = 32, 64
-_FOR_TABLES = ("drop", "categorical", "drop_unlabelled", "inf", "group", "time", "provenance_column", "estimator")
-_FOR_IMAGES = ("size", "flips", "bad_images")
 
 
 class RunRecord(BaseModel):
@@ -238,12 +236,7 @@ def read_input(source: Source, config: BalanceConfig, *, label: str | None, like
     Raises ConfigError for options of tables with images and of images with a table.
     """
     images = is_images(source)
-    for name in _FOR_TABLES if images else _FOR_IMAGES:
-        if getattr(config, name) != BalanceConfig.model_fields[name].get_default(call_default_factory=True):
-            fits = "for tables, and these are images" if images else "for images, and this is a table"
-            raise ConfigError(f"--{name.replace('_', '-')} is {fits}; leave it out")
-    if config.format not in (None, "parquet") and not images:
-        raise ConfigError(f"--format {config.format} is for images; a table is published as parquet")
+    config.check_fits(images=images)
     if images:
         size = like.shape[0] if isinstance(like, ImageDataset) else config.size
         side = _SIDE_ON_GPU if _on_gpu(config.device) else _SIDE
