@@ -21,7 +21,7 @@ from synthgen.arms import build_arms
 from synthgen.config import BalanceConfig, make_config
 from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.images import ImageDataset
-from synthgen.data.kinds import modality_of
+from synthgen.data.kinds import Dataset, modality_of
 from synthgen.data.notes import notes_of
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine, save_engine
@@ -233,9 +233,10 @@ def _image_fidelity(run: Run, seed: int) -> dict[str, object]:
     }
 
 
-def _engine(run: Run, whole: BalancePlan, unit: str, purpose: Purpose) -> Engine:
+def _engine(run: Run, whole: BalancePlan, unit: str, purpose: Purpose) -> Engine[Dataset]:
     name = next(known.engine for known in whole.units if known.name == unit)
-    return load_engine(run.model_folder(unit, purpose), trusted=(name,) if ":" in name else ())
+    loaded = load_engine(run.model_folder(unit, purpose), trusted=(name,) if ":" in name else ())
+    return cast("Engine[Dataset]", loaded)
 
 
 def balance(

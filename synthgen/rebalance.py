@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
-import numpy as np
-
 from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset, Modality
 from synthgen.data.schema import Label, shown
 from synthgen.engines import engine_info, make_engine
@@ -45,13 +44,15 @@ class Recipe:
     modality: Modality = "table"
     flips: bool = False
 
-    def make(self, name: str, *, tuned: bool = False) -> Engine:
+    def make(self, name: str, *, tuned: bool = False) -> Engine[Dataset]:
         """Return the unfitted engine of a unit; the options are for the recipe's own engine, not for a fallback.
 
         ``tuned`` holds for a fallback too: a class that is too small to be judged gets nothing.
         """
-        if self.modality == "image":
-            return self._make_for_images(name, tuned=tuned)
+        make = self._make_for_images if self.modality == "image" else self._make_for_tables
+        return cast("Engine[Dataset]", make(name, tuned=tuned))
+
+    def _make_for_tables(self, name: str, *, tuned: bool) -> Engine:
         options: dict[str, object] = {}
         if name == self.engine:
             trains = name == "auto" or engine_info(name).trains
@@ -62,7 +63,7 @@ class Recipe:
             return make_engine(name, tuned=True, **options)
         return make_engine("auto", candidates=(name,), amounts=AMOUNTS, **options)
 
-    def _make_for_images(self, name: str, *, tuned: bool) -> Engine:
+    def _make_for_images(self, name: str, *, tuned: bool) -> Engine[ImageDataset]:
         if tuned:
             raise ConfigError("how many images to add is not tuned; give another strategy: auto, a ratio, label=count")
         flips: dict[str, object] = {} if ":" in name else {"flips": self.flips}
@@ -109,7 +110,7 @@ def fit_unit(
     *,
     seed: int,
     context: FitContext = FitContext(),  # noqa: B008  frozen
-) -> Engine:
+) -> Engine[Dataset]:
     """Return the unit's fitted engine. For a fine-tune, ``context.base`` is the trunk."""
     rows = train
     if unit.alone:
@@ -117,10 +118,7 @@ def fit_unit(
         rows = train.take(sum((train.label_codes == code for code in codes), start=train.label_codes < 0))
     want = {label: plan.classes[label].add for label in unit.labels}
     engine = recipe.make(unit.engine, tuned=plan.tuned)
-    # the protocol speaks of rows; an engine of images takes images and gives some
-    return engine.fit(
-        cast("TabularDataset", rows), seed=derive(seed, "fit", unit.name), context=replace(context, want=want)
-    )
+    return engine.fit(rows, seed=derive(seed, "fit", unit.name), context=replace(context, want=want))
 
 
 def fit_all(
@@ -130,23 +128,23 @@ def fit_all(
     *,
     seed: int,
     context: FitContext = FitContext(),  # noqa: B008  frozen
-) -> dict[str, Engine]:
+) -> dict[str, Engine[Dataset]]:
     """Return every unit's fitted engine by unit name, trunks before their fine-tunes."""
-    engines: dict[str, Engine] = {}
+    engines: dict[str, Engine[Dataset]] = {}
     for unit in plan.units:
         base = engines[unit.base] if unit.base else None
         engines[unit.name] = fit_unit(train, plan, unit, recipe, seed=seed, context=replace(context, base=base))
     return engines
 
 
-def sample_label(engine: Engine, plan: BalancePlan, label: Label, *, seed: int, draw: int = 0) -> Dataset:
+def sample_label(engine: Engine[Dataset], plan: BalancePlan, label: Label, *, seed: int, draw: int = 0) -> Dataset:
     """Return the rows that the plan adds for ``label``: all of them, or as many as a tuned engine chose.
 
     Rows that are real ones again say so.
     """
     rows = engine.sample(label, _count(engine, plan, label), seed=sample_seed(seed, label, draw))
     if engine.info.origin == "repeated" and rows.repeated is None:
-        rows = replace(rows, repeated=np.ones(len(rows), dtype=bool))
+        return rows.as_repeats()
     return rows
 
 
@@ -155,7 +153,7 @@ def sample_seed(seed: int, label: Label, draw: int = 0) -> int:
     return derive(seed, "sample", text_of(label), draw)
 
 
-def _count(engine: Engine, plan: BalancePlan, label: Label) -> int:
+def _count(engine: Engine[Dataset], plan: BalancePlan, label: Label) -> int:
     add, choice = plan.classes[label].add, getattr(engine, "choice", None)
     if not isinstance(choice, Choice):
         return add
@@ -165,7 +163,7 @@ def _count(engine: Engine, plan: BalancePlan, label: Label) -> int:
     return round(add * choice.amount)
 
 
-def sample_all(engines: Mapping[str, Engine], plan: BalancePlan, *, seed: int, draw: int = 0) -> list[Dataset]:
+def sample_all(engines: Mapping[str, Engine[Dataset]], plan: BalancePlan, *, seed: int, draw: int = 0) -> list[Dataset]:
     """Return one dataset of new rows per label that gets some, in the plan's order."""
     return [sample_label(engines[plan.unit_of(label).name], plan, label, seed=seed, draw=draw) for label in plan.adds()]
 

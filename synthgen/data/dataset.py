@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -127,6 +127,10 @@ class TabularDataset:
         again = [np.zeros(len(part), dtype=bool) if part.repeated is None else part.repeated for part in parts]
         repeated = np.concatenate(again) if any(part.repeated is not None for part in parts) else None
         return TabularDataset(table, self.schema, self.classes, repeated=repeated)
+
+    def as_repeats(self) -> TabularDataset:
+        """Return these rows, each said to be a real one again."""
+        return replace(self, repeated=np.ones(len(self), dtype=bool))
 
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of schema and content; the same in whatever files and chunks the rows came."""

@@ -96,6 +96,10 @@ class ImageDataset:
             repeated=np.concatenate(again) if any(part.repeated is not None for part in parts) else None,
         )
 
+    def as_repeats(self) -> ImageDataset:
+        """Return these rows, each said to be a real one again."""
+        return replace(self, repeated=np.ones(len(self), dtype=bool))
+
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of pixels, labels and names, in order; the same in whatever files they came."""
         described = [self.label, [[type(label).__name__, label] for label in self.classes], self.shape, [*self.names]]

@@ -67,6 +67,10 @@ class Dataset(Protocol):
         """Return these rows followed by the others', which are of the same kind."""
         ...
 
+    def as_repeats(self) -> Self:
+        """Return these rows, each said to be a real one again."""
+        ...
+
     def fingerprint(self) -> str:
         """Return the sha256 (hex) of the content."""
         ...

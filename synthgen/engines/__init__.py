@@ -15,6 +15,7 @@ from typing import cast
 
 from synthgen.engines.base import (
     ENGINE_FILE,
+    Data,
     Engine,
     EngineInfo,
     FitContext,
@@ -77,7 +78,7 @@ def engine_info(name: str) -> EngineInfo:
     return CATALOG[name].info if name in CATALOG else make_engine(name).info
 
 
-def save_engine(engine: Engine, folder: Path) -> None:
+def save_engine(engine: Engine[Data], folder: Path) -> None:
     """Save an engine so that ``load_engine`` finds its class, also one that writes no engine.json of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     engine.save(folder)

@@ -10,17 +10,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, Self, cast, runtime_checkable
+
+from typing_extensions import TypeVar
 
 from synthgen.errors import ConfigError, DataError, EngineError
 
 if TYPE_CHECKING:
     from synthgen.data.dataset import TabularDataset
+    from synthgen.data.kinds import Dataset
     from synthgen.data.schema import Label
 
 ENGINE_FILE = "engine.json"
 FORMAT = 1
 
+Data = TypeVar("Data", bound="Dataset", default="TabularDataset")
 T = TypeVar("T")
 
 
@@ -58,7 +62,7 @@ class FitContext:
 
     report: Callable[[float, str], None] = _silent
     checkpoints: Path | None = None
-    base: Engine | None = None
+    base: Informed | None = None
     jobs: int = 1
     want: Mapping[Label, int] | None = None
 
@@ -77,10 +81,11 @@ class FitContext:
 
 
 @runtime_checkable
-class Engine(Protocol):
+class Engine(Protocol[Data]):
     """Data set in, data set out. A class of one's own with these members is an engine: see engines/contract.py.
 
-    One whose ``info.modalities`` hold "image" is given an ImageDataset, and then gives one.
+    ``Engine`` alone is one of rows; one of images is an ``Engine[ImageDataset]``, and its ``info.modalities`` hold
+    "image".
     """
 
     @property
@@ -88,11 +93,11 @@ class Engine(Protocol):
         """Facts; after ``fit`` they may be narrower than before."""
         ...
 
-    def fit(self, train: TabularDataset, *, seed: int, context: FitContext = ...) -> Self:
+    def fit(self, train: Data, *, seed: int, context: FitContext = ...) -> Self:
         """Learn from ``train`` and return self; ``train`` is not changed."""
         ...
 
-    def sample(self, label: Label, n: int, *, seed: int) -> TabularDataset:
+    def sample(self, label: Label, n: int, *, seed: int) -> Data:
         """Return exactly ``n`` new rows, all of ``label``, of the training schema; the same for the same seed."""
         ...
 

@@ -43,7 +43,7 @@ class _Fold:
 
 def choose_for_images(
     train: ImageDataset,
-    make: Callable[[str], Engine],
+    make: Callable[[str], Engine[ImageDataset]],
     *,
     want: Mapping[Label, int],
     candidates: Sequence[str],
@@ -93,14 +93,14 @@ def _splits(train: ImageDataset, want: Mapping[Label, int], *, seed: int) -> lis
     return out
 
 
-def _score(fold: _Fold, engine: Engine, judged: Sequence[Label], *, flips: bool) -> np.ndarray:
+def _score(fold: _Fold, engine: Engine[ImageDataset], judged: Sequence[Label], *, flips: bool) -> np.ndarray:
     """(2, 1 + resamples): macro AP and AUC over the judged classes, the mean of the networks."""
     context = FitContext(want=fold.adds)
-    engine = engine.fit(fold.train, seed=derive(fold.seed, "fit"), context=context)  # type: ignore[arg-type]  # images
+    engine = engine.fit(fold.train, seed=derive(fold.seed, "fit"), context=context)
     new = [
         engine.sample(label, n, seed=derive(fold.seed, "sample", k)) for k, (label, n) in enumerate(fold.adds.items())
     ]
-    together = fold.train.concat(*new)  # type: ignore[arg-type]  # of images
+    together = fold.train.concat(*new)
     training, total = Training(steps_for(len(fold.train)), flips=flips), np.zeros((2, len(fold.weights)))
     for k in range(_NETWORKS):
         network = train_network(

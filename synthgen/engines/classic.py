@@ -5,7 +5,6 @@ May import data, encode and its own room; imblearn only inside functions of this
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Self, cast
 
@@ -140,7 +139,7 @@ class Oversample:
         rng = numpy_rng(seed, "oversample")
         rest = rng.permutation(own)[: n % len(own)]
         again = rows.take(rng.permutation(np.concatenate([np.tile(own, n // len(own)), rest])))
-        return replace(again, repeated=np.ones(n, dtype=bool))
+        return again.as_repeats()
 
     def save(self, folder: Path) -> None:
         """Write engine.json and the rows as an Arrow file."""

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from synthgen.engines import build_engine, make_engine
 from synthgen.engines.base import Engine, EngineInfo
 from synthgen.engines.catalog import CATALOG, Row
 from synthgen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from synthgen.data.images import ImageDataset
 
 FEW_IMAGES = 10  # too few to split, so nothing can be chosen for them
 _CANDIDATES = ("oversample", "cwgan-gp")  # the first is auto's default
@@ -36,18 +40,18 @@ IMAGES: Mapping[str, Row] = _rows()
 CANDIDATES = tuple(name for name in _CANDIDATES if name in IMAGES)
 
 
-def make_image_engine(name: str, **options: object) -> Engine:
+def make_image_engine(name: str, **options: object) -> Engine[ImageDataset]:
     """Return an unfitted engine for images by name, or of a class of one's own given as "pkg.mod:Class".
 
     Raises ConfigError for an engine that is for tables alone, and for what ``make_engine`` raises it for.
     """
     if name in IMAGES:
-        return build_engine(name, IMAGES[name], options)
+        return cast("Engine[ImageDataset]", build_engine(name, IMAGES[name], options))
     engine = make_engine(name, **options) if ":" in name else None
     if engine is None or "image" not in engine.info.modalities:
         known = "is for tables" if name in CATALOG or engine is not None else "does not exist"
         raise ConfigError(f"engine {name!r} {known}; engines for images are: {', '.join(IMAGES)}")
-    return engine
+    return cast("Engine[ImageDataset]", engine)
 
 
 def image_engine_info(name: str) -> EngineInfo:

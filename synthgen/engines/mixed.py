@@ -10,12 +10,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Self, cast
+from typing import Generic, Self, cast
 
 from synthgen.data.dataset import TabularDataset
+from synthgen.data.images import ImageDataset
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine, make_engine, save_engine
 from synthgen.engines.base import (
+    Data,
     Engine,
     EngineInfo,
     FitContext,
@@ -33,7 +35,7 @@ SHARE = 0.5  # of what a class gets is generated
 MOST_IMAGES = 2.0  # generated ones for each real one
 
 
-class Mixed:
+class Mixed(Generic[Data]):
     """Of ``n`` rows of a class, half are ``generator``'s, at most ``most`` for each real one; the others, which come
     first and say so, are ``repeats``'. A class of fewer rows than the generator needs gets nothing else.
 
@@ -42,7 +44,7 @@ class Mixed:
     gave -.005 and .003.
     """
 
-    def __init__(self, generator: Engine, repeats: Engine, *, most: float = math.inf) -> None:
+    def __init__(self, generator: Engine[Data], repeats: Engine[Data], *, most: float = math.inf) -> None:
         self._generator, self._repeats, self._most = generator, repeats, most
         self._have: dict[Label, int] | None = None
 
@@ -56,7 +58,7 @@ class Mixed:
         """The generator's training curves; empty where it trains no network."""
         return list(getattr(self._generator, "history", []))
 
-    def fit(self, train: TabularDataset, *, seed: int, context: FitContext = FitContext()) -> Self:  # noqa: B008
+    def fit(self, train: Data, *, seed: int, context: FitContext = FitContext()) -> Self:  # noqa: B008
         """Fit the generator on what it has rows enough for, and keep the rows that are repeated."""
         base = context.base
         counts = train.counts()
@@ -66,13 +68,13 @@ class Mixed:
         self._generator = self._generator.fit(train, seed=seed, context=inner)
         return self.beside(train, wanted)
 
-    def beside(self, train: TabularDataset, want: Mapping[Label, int]) -> Self:
+    def beside(self, train: Data, want: Mapping[Label, int]) -> Self:
         """Keep the rows of ``train`` that are repeated for the labels of ``want``; the generator is fitted on them."""
         self._have = {label: n for label, n in train.counts().items() if n}
         self._repeats = self._repeats.fit(train, seed=0, context=FitContext(want=want))
         return self
 
-    def sample(self, label: Label, n: int, *, seed: int) -> TabularDataset:
+    def sample(self, label: Label, n: int, *, seed: int) -> Data:
         """Return ``n`` rows of ``label``: repeats, then generated ones."""
         have, n = fitted(self._have, self), check_count(n)
         known = list(have)[code_of(tuple(have), label, engine=self.info.name)]
@@ -93,18 +95,19 @@ class Mixed:
         state = read_state(folder)
         with reading(folder):
             most = math.inf if state["most"] is None else float(str(state["most"]))
-            engine = cls(load_engine(folder / "generator"), load_engine(folder / "repeats"), most=most)
+            parts = (cast("Engine[Data]", load_engine(folder / name)) for name in ("generator", "repeats"))
+            engine = cls(*parts, most=most)
             engine._have = {label: int(n) for label, n in cast("list[tuple[Label, int]]", state["have"])}
         return engine
 
 
-def of_rows(generator: Engine) -> Mixed:
+def of_rows(generator: Engine) -> Mixed[TabularDataset]:
     """Return ``generator`` mixed with repeated rows."""
     return Mixed(generator, make_engine("oversample"))
 
 
-def of_images(*, generator: str, flips: bool = False, **settings: object) -> Mixed:
+def of_images(*, generator: str, flips: bool = False, **settings: object) -> Mixed[ImageDataset]:
     """Return the engine called ``generator`` mixed with repeated images. ``flips``: mirroring keeps the label, which
     both are told; ``settings`` are the generator's."""
     engine = make_engine(generator, **settings, **({"flips": True} if flips else {}))
-    return Mixed(engine, cast("Engine", Repeats(flips=flips)), most=MOST_IMAGES)
+    return Mixed(cast("Engine[ImageDataset]", engine), Repeats(flips=flips), most=MOST_IMAGES)

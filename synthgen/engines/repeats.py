@@ -64,7 +64,7 @@ class Repeats:
         rest = rng.permutation(own)[: n % len(own)]
         chosen = kept.take(rng.permutation(np.concatenate([np.tile(own, n // len(own)), rest])))
         moved = jittered(chosen.images, rng, flips=self._flips)
-        return replace(chosen, images=moved, repeated=np.ones(n, dtype=bool))
+        return replace(chosen, images=moved).as_repeats()
 
     def save(self, folder: Path) -> None:
         """Write engine.json and the images."""

@@ -134,7 +134,7 @@ def test_auto_takes_a_generator_that_helps_and_no_other(drawn: None, monkeypatch
             TRAIN, seed=0, context=FitContext(want={"cross": 40, "square": 20})
         )
         assert engine.choice.engine == winner, engine.choice
-        assert isinstance(engine._winner, Mixed) is (winner == "oracle")
+        assert isinstance(engine.winner, Mixed) is (winner == "oracle")
         assert [score.engine for score in engine.choice.scores] == ["oversample", name]
 
 
@@ -144,7 +144,7 @@ def test_a_fine_tune_takes_what_its_trunk_chose(drawn: None) -> None:
         trunk = AutoImages(candidates=(name,)).fit(TRAIN, seed=0)
         tuned = AutoImages(candidates=("oversample", "noise")).fit(alone, seed=0, context=FitContext(base=trunk))
         assert tuned.choice == trunk.choice
-        assert (tuned._winner is trunk._winner) is again  # nothing to tune where nothing is trained
+        assert (tuned.winner is trunk.winner) is again  # nothing to tune where nothing is trained
         assert len(sample(tuned, "cross", 9)) == 9
 
 
