@@ -88,6 +88,8 @@ def test_sample_draws_more_rows(published, tmp_path):
     assert rows["fraud"].eq(1).all()
     assert pq.read_schema(out).names == pq.read_schema(published / "fraud.parquet").names
     command("sample", published / "fraud-balanced", "--label", "5", "-n", 7, "--out", out, code=2)
+    common = command("sample", published / "fraud-balanced", "--label", "0", "-n", 7, "--out", out, code=2)
+    assert "no model makes rows of class '0'; there are models for: 1" in common.stderr
 
 
 def test_verify_finds_one_changed_byte(published, tmp_path):
