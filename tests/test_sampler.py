@@ -194,6 +194,13 @@ def test_images_come_back_first_and_even(shape: tuple[int, ...]) -> None:
     assert not np.array_equal(Balancer(random_state=0).fit_resample(X, y)[0], X_res)
 
 
+def test_a_sparse_column_stays_sparse() -> None:
+    frame, y = mixed_frame()
+    frame["seldom"] = pd.arrays.SparseArray(np.arange(len(frame)) % 7 == 0, fill_value=False)
+    more, _ = Balancer(engine="oversample", random_state=0).fit_resample(frame, y)
+    assert more.dtypes.equals(frame.dtypes)
+
+
 def test_images_of_another_type_are_refused_in_one_line() -> None:
     y = np.array([0] * 15 + [1] * 5)
     for X, says in (

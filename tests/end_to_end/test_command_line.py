@@ -111,6 +111,21 @@ def test_gc_keeps_what_is_named(published):
     assert json.loads(done.stdout) == {"removed": []}
 
 
+def test_gc_keeps_as_many_as_it_is_told(published, tmp_path):
+    out = tmp_path / "twice"
+    for seed in (1, 2):
+        command(
+            *("balance", published / "fraud.parquet", "--label", "fraud", "--engine", "oversample"),
+            *("--holdout", 0, "--seed", seed, "--out", out, "--quiet"),
+        )
+    removed = [
+        json.loads(command("gc", out, "--keep", keep, "--older-than", "0s", "--json").stdout)["removed"]
+        for keep in (2, 1)
+    ]
+    assert removed[0] == []
+    assert removed[1] != []
+
+
 def test_report_is_rebuilt(published, tmp_path):
     out = tmp_path / "again.html"
     command("report", published / "fraud-balanced" / "current", "--out", out)
@@ -137,14 +152,17 @@ def test_check_judges_rows_of_another_tool(published, tmp_path):
     rows = frame()
     rows.iloc[:250].to_parquet(tmp_path / "real.parquet")
     rows.iloc[250:].to_parquet(tmp_path / "held.parquet")
-    made = rows.iloc[:250][lambda part: part["fraud"] == 1].sample(100, replace=True, random_state=0)
+    made = rows.iloc[:250][lambda part: part["fraud"] == 0].sample(100, replace=True, random_state=0).assign(fraud=1)
     made.to_parquet(tmp_path / "made.parquet")
     done = command(
         *("check", "real.parquet", "made.parquet", "--holdout", "held.parquet", "--label", "fraud"),
-        *("--jobs", 1, "--json", "--gate", "report-only"),
+        *("--jobs", 1, "--json"),
         cwd=tmp_path,
+        code=6,
     )
-    assert json.loads(done.stdout)["check"] == "holdout"
+    verdict = json.loads(done.stdout)
+    assert verdict["check"] == "holdout"
+    assert verdict["status"] == "FAIL"
 
 
 @pytest.mark.parametrize(
