@@ -7,7 +7,7 @@ import pytest
 from quality_kit import NONE, QUICK, REPEATED, WEIGHTS, arms, real_rows, repeated, table
 
 from synthgen.data.dataset import TabularDataset
-from synthgen.quality import cells, checks, evidence, seen, stats
+from synthgen.quality import cells, evidence, seen, stats
 from synthgen.quality.downstream import Panel, predict
 from synthgen.quality.gate import Arm, Drawer, Gate, assess, fixed_arm
 from synthgen.quality.seen import seen_of
@@ -109,7 +109,7 @@ def test_copies_in_a_fold_are_those_of_the_rows_that_its_generator_saw() -> None
 
 def test_leaks_are_looked_for_among_all_rows_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutant: look among the judged rows of the holdout, which are thinned too."""
-    monkeypatch.setattr(checks, "MOST_JUDGED", 300)
+    monkeypatch.setattr(seen, "MOST_JUDGED", 300)
     holdout = table(1500, 400, seed=1)
     own = holdout.of_class(1)
     verdict = assess(
