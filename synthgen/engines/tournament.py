@@ -14,7 +14,7 @@ import numpy as np
 
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label
-from synthgen.data.split import folds
+from synthgen.data.split import Split, folds
 from synthgen.encode.base import EncodedTable
 from synthgen.encode.tabular import TabularCodec
 from synthgen.engines import make_engine, make_raw
@@ -183,7 +183,7 @@ def ranking_figures(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) 
 
 
 def judgeable(train: TabularDataset, want: Mapping[Label, int]) -> tuple[Label, ...]:
-    """Return the wanted classes with rows enough to be judged on inner splits, the ten rarest at most.
+    """Return the wanted classes with rows enough for inner splits, equal ones counted, the ten rarest at most.
 
     None where there is no other class to tell them from.
     """
@@ -195,19 +195,25 @@ def judgeable(train: TabularDataset, want: Mapping[Label, int]) -> tuple[Label, 
 
 
 def make_folds(
-    train: TabularDataset, want: Mapping[Label, int], *, seed: int, budget: Budget, mixed: bool = False
+    train: TabularDataset, want: Mapping[Label, int], *, seed: int, budget: Budget, mixed: bool = False, least: int = 1
 ) -> list[Fold]:
-    """Return the inner splits; duplicates stay together. Only judged classes get rows, in the planned ratio.
+    """Return the inner splits, none where no class can be judged; duplicates stay together.
 
+    Judged, and given rows in the planned ratio, are ``judgeable`` classes that stand on both sides of every split, with
+    others beside them and ``least`` rows to learn from: a class of many equal rows may not.
     ``mixed``: half of the rows are real ones again, as ``Mixed`` draws them.
     """
     judged = judgeable(train, want)
+    splits = folds(train, n_folds=budget.folds, seed=derive(seed, "inner")) if judged else []
+    judged = tuple(label for label in judged if all(_tells(train, split, label, least=least) for split in splits))
+    if not judged:
+        return []
     grows = np.zeros(len(train.classes))  # rows to add per real row
     counts = train.counts()
     for label in judged:
         grows[train.classes.index(label)] = want[label] / counts[label]
     out = []
-    for k, split in enumerate(folds(train, n_folds=budget.folds, seed=derive(seed, "inner"))):
+    for k, split in enumerate(splits):
         sub = derive(seed, "fold", k)
         have = np.bincount(train.label_codes[split.train], minlength=len(grows))
         share = min(1.0, budget.rows / float(have @ (1 + grows)))
@@ -219,6 +225,13 @@ def make_folds(
         both = np.concatenate([weights[None], weights * resampled])
         out.append(Fold(inner, train.take(held_rows), adds, judged, both, budget, sub, mixed))
     return out
+
+
+def _tells(train: TabularDataset, split: Split, label: Label, *, least: int) -> bool:
+    """Whether both sides of a split have rows of a class and of others, ``least`` of its own to learn from."""
+    own = train.label_codes == train.classes.index(label)
+    learnt, judged = own[split.train], own[split.holdout]
+    return bool(least <= learnt.sum() < len(learnt) and 0 < judged.sum() < len(judged))
 
 
 def _thinned(

@@ -12,10 +12,10 @@ from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label
 from synthgen.engines import engine_info
 from synthgen.engines.choose import Choice, Score, Table
-from synthgen.engines.tournament import Budget, judgeable, make_folds
+from synthgen.engines.tournament import Budget, make_folds
 
-# the first whose least number of rows every wanted class has on every inner split, and how many rows are added for
-# each real one at most, half of them the generator's
+# the first whose least number of rows every wanted class has on every inner split, else the last, for the classes that
+# have them; and how many rows are added for each real one at most, half of them the generator's
 GENERATORS = (("cwgan-gp", 16), ("taught", 8))
 CHEAPEST = "taught"  # what is fitted where nothing is added: no network is trained for no rows
 SHARE = 0.25
@@ -52,10 +52,10 @@ def tune(
     precision; rows are added where the average is above 0.
     """
     for engine, per_row in GENERATORS:
+        least = engine_info(engine).min_rows
         held = {label: n for label, n in modest(train.counts(), want, per_row=per_row).items() if n}
-        folds = make_folds(train, held, seed=seed, budget=budget, mixed=True) if judgeable(train, held) else []
-        fewest = min((fold.train.counts()[label] for fold in folds for label in held), default=0)
-        if fewest >= engine_info(engine).min_rows:
+        folds = make_folds(train, held, seed=seed, budget=budget, mixed=True, least=least)
+        if folds and min(fold.train.counts()[label] for fold in folds for label in held) >= least:
             break
     if not folds:
         why = "has rows enough to be judged on inner splits" if held else f"is rarer than {SHARE:.0%} of the largest"
