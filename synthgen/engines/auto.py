@@ -51,7 +51,7 @@ class AutoEngine(Chooser[TabularDataset]):
     def _choose(self, train: TabularDataset, *, seed: int, context: FitContext) -> Choice:
         want = context.wanted(train.counts())
         if self._tuned:
-            return tune(train, want=want, seed=seed, budget=self._budget, report=context.report)
+            return tune(train, want=want, seed=seed, shares=context.shares, budget=self._budget, report=context.report)
         return choose(
             train,
             want=want,

@@ -23,16 +23,24 @@ SHARE = 0.25
 LEAN, SPREAD = 0.003, 0.005
 
 
-def modest(counts: Mapping[Label, int], want: Mapping[Label, int], *, per_row: int) -> dict[Label, int]:
+def modest(
+    counts: Mapping[Label, int],
+    want: Mapping[Label, int],
+    *,
+    per_row: int,
+    shares: Mapping[Label, float] | None = None,
+) -> dict[Label, int]:
     """Return ``want`` (label -> rows to add), held to ``per_row`` a real row and to a quarter of the largest class.
 
-    A class that is less rare than that gets none.
+    A class that is less rare than that gets none. ``shares``: each class's part of the largest, where ``counts`` are
+    of a part of the rows that does not show it.
     """
     most = max(counts.values(), default=0)
     held = {}
     for label, n in want.items():
         have = counts.get(label, 0)
-        held[label] = max(0, min(n, per_row * have, round(SHARE * most) - have))
+        largest = have / shares[label] if shares else most
+        held[label] = max(0, min(n, per_row * have, round(SHARE * largest) - have))
     return held
 
 
@@ -41,6 +49,7 @@ def tune(
     *,
     want: Mapping[Label, int],
     seed: int,
+    shares: Mapping[Label, float] | None = None,
     budget: Budget = Budget(),  # noqa: B008
     report: Callable[[float, str], None] = lambda share, message: None,  # noqa: ARG005
 ) -> Choice:
@@ -53,7 +62,7 @@ def tune(
     """
     for engine, per_row in GENERATORS:
         least = engine_info(engine).min_rows
-        held = {label: n for label, n in modest(train.counts(), want, per_row=per_row).items() if n}
+        held = {label: n for label, n in modest(train.counts(), want, per_row=per_row, shares=shares).items() if n}
         folds = make_folds(train, held, seed=seed, budget=budget, mixed=True, least=least)
         if folds and min(fold.train.counts()[label] for fold in folds for label in held) >= least:
             break

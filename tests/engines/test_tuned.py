@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from synthgen.arms import build_arms
 from synthgen.data.dataset import TabularDataset, from_table
 from synthgen.engines import load_engine, make_engine, save_engine, tuned
 from synthgen.engines.auto import AutoEngine
@@ -168,3 +169,18 @@ def test_a_class_on_a_lower_rung_is_tuned_too() -> None:
     plan = complete(make_plan(train.counts(), "tuned"), recipe)
     assert plan.unit_of(1).engine == "smote"
     assert [len(rows) for rows in sample_all(fit_all(train, plan, recipe, seed=0), plan, seed=0)] == [0]
+
+
+@pytest.mark.parametrize("part", [1, 3])
+def test_a_check_of_thinned_rows_adds_the_share_that_is_published(monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    """Red when a quarter of the largest class is that of the rows at hand."""
+    fixed_gain(monkeypatch, 0.05, 0.01)
+    judged = []
+    make_folds = tuned.make_folds
+    monkeypatch.setattr(tuned, "make_folds", lambda *a, **k: judged.append(dict(a[1])) or make_folds(*a, **k))
+    recipe = Recipe("auto", {"budget": replace(SMALL, network_steps=2), "steps": 2})
+    plan = make_plan({0: 4000, 1: 300}, "tuned")
+    (arm,) = (arm for arm in build_arms(plan, recipe) if arm.role == "candidate")
+    rows = arm.prepare(gaussians(400, 300 // part), 0)(0)
+    assert len(rows) == (1000 - 300) // part  # a quarter of the 4,000, in all
+    assert judged[0] == {1: 700 // part}
