@@ -61,7 +61,7 @@ class Recipe:
             return make_engine(name, **options)
         if name == "auto":
             return make_engine(name, tuned=True, **options)
-        return make_engine("auto", candidates=(name,), amounts=AMOUNTS, **options)
+        return make_engine("auto", candidates=(name,), amounts=AMOUNTS, options={name: options})
 
     def _make_for_images(self, name: str, *, tuned: bool) -> Engine[ImageDataset]:
         if tuned:

@@ -16,7 +16,7 @@ from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label
 from synthgen.engines import engine_info
 from synthgen.engines.base import EngineInfo
-from synthgen.engines.tournament import Budget, Fold, make_folds
+from synthgen.engines.tournament import Budget, Fold, Options, make_folds
 from synthgen.errors import ConfigError
 
 # the first is the default: on inner splits of nine tables of 40 positives it gained most over adding nothing, in AUC
@@ -96,6 +96,7 @@ def choose(
     candidates: Sequence[str] = CANDIDATES,
     amounts: Sequence[float] = (1.0,),
     seed: int,
+    options: Mapping[str, Options] | None = None,
     budget: Budget = Budget(),  # noqa: B008
     report: Report = _silent,
 ) -> Choice:
@@ -103,7 +104,7 @@ def choose(
 
     The first candidate is the default: another is taken where its gain exceeds two standard errors, the one with the
     highest lower bound. With several ``amounts`` the engines meet at the one nearest a quarter, then the winner's
-    amounts meet; 0 (nothing added) is the default there, where it is among them.
+    amounts meet; 0 (nothing added) is the default there, where it is among them. ``options``: by candidate.
     Raises ConfigError for no candidates, an amount outside [0, 1], or several amounts for rows of one class alone,
     which hold nothing to judge them by.
     """
@@ -115,7 +116,7 @@ def choose(
         )
     wanted = {label: n for label, n in want.items() if n > 0}
     usable, left_out = _usable(train, wanted, candidates)
-    splits = make_folds(train, wanted, seed=seed, budget=budget)
+    splits = make_folds(train, wanted, seed=seed, budget=budget, options=options)
     fit, unfit = _fit_for(splits, usable)
     if not fit:
         amount = amounts[0] if len(amounts) == 1 else min(amounts)

@@ -12,7 +12,7 @@ from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label
 from synthgen.engines import engine_info
 from synthgen.engines.choose import Choice, Score, Table
-from synthgen.engines.tournament import Budget, make_folds
+from synthgen.engines.tournament import Budget, Options, make_folds
 
 # the first whose least number of rows every wanted class has on every inner split, else the last, for the classes that
 # have them; and how many rows are added for each real one at most, half of them the generator's
@@ -50,6 +50,7 @@ def tune(
     want: Mapping[Label, int],
     seed: int,
     shares: Mapping[Label, float] | None = None,
+    options: Mapping[str, Options] | None = None,
     budget: Budget = Budget(),  # noqa: B008
     report: Callable[[float, str], None] = lambda share, message: None,  # noqa: ARG005
 ) -> Choice:
@@ -63,7 +64,7 @@ def tune(
     for engine, per_row in GENERATORS:
         least = engine_info(engine).min_rows
         held = {label: n for label, n in modest(train.counts(), want, per_row=per_row, shares=shares).items() if n}
-        folds = make_folds(train, held, seed=seed, budget=budget, mixed=True, least=least)
+        folds = make_folds(train, held, seed=seed, budget=budget, mixed=True, least=least, options=options)
         if folds and min(fold.train.counts()[label] for fold in folds for label in held) >= least:
             break
     if not folds:
