@@ -117,7 +117,7 @@ def choose(
     wanted = {label: n for label, n in want.items() if n > 0}
     usable, left_out = _usable(train, wanted, candidates)
     splits = make_folds(train, wanted, seed=seed, budget=budget, options=options)
-    fit, unfit = _fit_for(splits, usable)
+    fit, unfit = _fit_for(splits, usable, budget)
     if not fit:
         amount = amounts[0] if len(amounts) == 1 else min(amounts)
         why = "no wanted class has rows enough to be judged on inner splits" if wanted else "nothing is wanted"
@@ -168,20 +168,23 @@ def _usable(
     return usable or [LAST], tuple(left_out)
 
 
-def _fit_for(splits: Sequence[Fold], usable: Sequence[str]) -> tuple[list[str], tuple[Score, ...]]:
+def _fit_for(splits: Sequence[Fold], usable: Sequence[str], budget: Budget) -> tuple[list[str], tuple[Score, ...]]:
     """Return the candidates that every split has rows enough for, and a line on each other one; none without splits.
 
-    Networks are looked at where they run, by ``_network_bar``.
+    A network among others needs them on the first split; one alone is looked at where it runs.
     """
     fewest = min((fold.train.counts()[label] for fold in splits for label in fold.adds), default=0)
     fit, left_out = [], []
     for name in usable if splits else ():
-        info = engine_info(name)
-        if info.trains or info.min_rows <= fewest:
-            fit.append(name)
+        info, why = engine_info(name), ""
+        if info.trains:
+            why = _network_bar(splits[0], info, 0, budget, alone=False) if len(usable) > 1 else ""
+        elif info.min_rows > fewest:
+            why = f"needs {info.min_rows} rows of a class, the smallest has {fewest} on an inner split"
+        if why:
+            left_out.append(_out(name, why))
         else:
-            reason = f"needs {info.min_rows} rows of a class, the smallest has {fewest} on an inner split"
-            left_out.append(_out(name, reason))
+            fit.append(name)
     return fit, tuple(left_out)
 
 

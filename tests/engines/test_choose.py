@@ -345,3 +345,11 @@ def test_one_class_of_equal_rows_does_not_keep_others_from_being_judged() -> Non
     parts = make_folds(train, {"b": 80, "c": 88}, seed=0, budget=SMALL)
     assert [part.judged for part in parts] == [("b",)] * 3
     assert make_folds(train, {"c": 88}, seed=0, budget=SMALL) == []
+
+
+def test_a_network_named_first_that_no_split_has_rows_for_is_not_the_default() -> None:
+    """Red (KeyError) when the others are compared with a network that did not run."""
+    choice = choose(gaussians(200, 24), want={1: 100}, candidates=("cwgan-gp", "delta", "smote"), seed=0, budget=SMALL)
+    assert choice.engine in ("delta", "smote")
+    network = next(score for score in choice.scores if score.engine == "cwgan-gp")
+    assert network.reason == "the smallest class has 16 rows on an inner split, a network is tried from 20"
