@@ -112,7 +112,7 @@ class Seen:
         return (
             f"the check works with {len(self.rows):,} of the training rows: a class of more than {self.most:,} is "
             "thinned to that by lot and weighed so that it keeps its share; what is compared with the rows to publish "
-            "is fitted on these, and copies are looked for among all",
+            "is fitted on these; copies are looked for among all, in a cross-fit among those of the fold's generator",
         )
 
     @property
