@@ -95,7 +95,9 @@ class Critic(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the generator's loss (0-d) on samples ``made``, shown as in training, and its gradient in them."""
         made = made.detach().requires_grad_(True)
+        self.requires_grad_(False)  # else convolutions work out gradients in their weights too
         loss = objective.generator_loss(self(self.augment(made, rng), condition))
+        self.requires_grad_(True)
         return loss.detach(), torch.autograd.grad(loss, made)[0]
 
     def input_gradient(self, x: Tensor, condition: Tensor) -> Tensor:
