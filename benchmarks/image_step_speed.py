@@ -19,8 +19,8 @@ from unittest.mock import patch
 import torch
 
 from synthgen.data.layout import ImageLayout
-from synthgen.gan import conv, style, trainer
-from synthgen.gan.base import Critic
+from synthgen.gan import base, conv, style
+from synthgen.gan.base import Batch, Critic
 from synthgen.gan.config import preset
 from synthgen.gan.conv import ConvCritic
 from synthgen.gan.trainer import ImageRows, train
@@ -53,13 +53,13 @@ def double_backward() -> contextlib.AbstractContextManager[object]:
 
 
 def penalty_every_fourth() -> contextlib.AbstractContextManager[object]:
-    calls, penalty = [0], trainer.gradient_penalty
+    calls, penalties = [0], base.gradient_penalties
 
-    def now_and_then(critic: Critic, real: torch.Tensor, *rest: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
+    def now_and_then(critic: Critic, batch: Batch) -> torch.Tensor:
         calls[0] += 1
-        return 4 * penalty(critic, real, *rest, **named) if calls[0] % 4 == 0 else torch.zeros(())
+        return 4 * penalties(critic, batch) if calls[0] % 4 == 0 else torch.zeros(len(batch.blend))
 
-    return patch.object(trainer, "gradient_penalty", now_and_then)
+    return patch.object(base, "gradient_penalties", now_and_then)
 
 
 VARIANTS: dict[str, tuple[Variant, dict[str, object]]] = {

@@ -98,7 +98,7 @@ class Anchors:
         b = _pick(self.neighbours.kin, a, of_b)
         layout = self.rows.layout
         (z, columns), (z_a, columns_a), (z_b, columns_b) = (self.rows.parts(at) for at in (index, a, b))
-        move = torch.where((z_a == _ABSENT) | (z_b == _ABSENT), 0.0, z_b - z_a)
+        move = (z_b - z_a).masked_fill_((z_a == _ABSENT) | (z_b == _ABSENT), 0.0)
         start_columns = torch.where(columns_a == columns_b, columns, columns_b)
         ones = torch.ones((), device=z.device).expand(columns.shape)
         out = torch.zeros(len(index), self.width, device=z.device)

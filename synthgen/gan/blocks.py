@@ -35,8 +35,19 @@ class OneHotBlocks(nn.Module):
         self._keep("order", torch.argsort(torch.tensor(order, dtype=torch.int64)))
 
     def softmax(self, logits: Tensor) -> Tensor:
-        """Return the softmax within each block of ``logits`` (N, C)."""
-        return cast("Tensor", _BlockSoftmax.apply(logits, self.member, self.member64))  # type: ignore[no-untyped-call]
+        """Return the softmax within each block of ``logits`` (N, C).
+
+        float64's range makes a maximum per block, which is slow, needless.
+        """
+        highest = logits.detach().amax(1, keepdim=True)
+        powers = (logits - highest).clamp_(min=_LEAST).to(torch.float64).exp_()
+        return (powers / ((powers @ self.member64) @ self.member64.t())).to(logits.dtype)
+
+    def softmax_backward(self, gradient: Tensor, out: Tensor) -> Tensor:
+        """Return the gradient in the logits, given that in ``out``, the softmax of them."""
+        weighted = out * gradient
+        sums = (weighted @ self.member) @ self.member.t()
+        return torch.addcmul(weighted, out, sums, value=-1.0)
 
     def argmax(self, logits: Tensor) -> Tensor:
         """Return the codes (N, Q) int64 of the largest logit of each block.
@@ -53,24 +64,6 @@ class OneHotBlocks(nn.Module):
 
     def _keep(self, name: str, tensor: Tensor) -> None:
         self.register_buffer(name, tensor, persistent=False)
-
-
-class _BlockSoftmax(torch.autograd.Function):
-    """Softmax within blocks: float64's range makes a maximum per block, which is slow, needless."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, logits: Tensor, member: Tensor, member64: Tensor) -> Tensor:
-        shifted = (logits - logits.amax(1, keepdim=True)).to(torch.float64).clamp_(min=_LEAST).exp_()
-        out = shifted.div_((shifted @ member64) @ member64.t()).to(logits.dtype)
-        ctx.save_for_backward(out, member)
-        return out
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *upstream: Tensor) -> tuple[Tensor, None, None]:
-        out, member = ctx.saved_tensors  # type: ignore[attr-defined]
-        weighted = out * upstream[0]
-        sums = (weighted @ member) @ member.t()
-        return torch.addcmul(weighted, out, sums, value=-1.0), None, None
 
 
 def _by_size(sizes: Sequence[int]) -> list[list[int]]:

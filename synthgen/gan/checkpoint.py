@@ -13,7 +13,7 @@ from synthgen.errors import ConfigError
 from synthgen.gan.files import DIGESTS, META, TENSORS, Damaged, Meta, read_checked, write_checked
 from synthgen.gan.state import History, Snapshot
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 _KEPT: Final = 2
 _NAME: Final = re.compile(r"\.?(step-(\d{8}))\.(?:safetensors|json|sha256)(?:\.tmp)?")
 

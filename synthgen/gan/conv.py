@@ -38,10 +38,7 @@ _slope_backward: Callable[[Tensor, Tensor, float, bool], Tensor] = torch.ops.ate
 
 
 class Weight(nn.Module):
-    """A weight of the given shape, drawn from ``rng`` for ``fan_in`` numbers that feed each output.
-
-    It stays contiguous: torch's fused Adam takes weights, gradients and moments for equally laid out.
-    """
+    """A weight of the given shape, drawn from ``rng`` for ``fan_in`` numbers that feed each output."""
 
     def __init__(self, *shape: int, fan_in: int, rng: torch.Generator) -> None:
         super().__init__()

@@ -10,12 +10,19 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from synthgen.data.layout import TableLayout
-from synthgen.gan.base import Critic, Generator
+from synthgen.gan.base import Backward, Batch, Critic, Generator, Lesson
 from synthgen.gan.blocks import OneHotBlocks
 from synthgen.gan.condition import Condition
 from synthgen.gan.config import TrainConfig
-from synthgen.gan.kernels import CriticGradient, CriticScores, Trunk, apply
-from synthgen.gan.objective import CriticNorm
+from synthgen.gan.kernels import (
+    Layer,
+    Normed,
+    Stack,
+    critic_gradients,
+    residual_concat,
+    residual_concat_backward,
+)
+from synthgen.gan.objective import CriticNorm, Objective
 
 _CERTAIN = 5.0  # the logit of the category that a row starts with; a network that adds nothing mostly keeps it
 _NEAR = 0.1  # what the network adds to an anchor, as a share of what it says: it moves it gently
@@ -36,6 +43,10 @@ class Dense(nn.Module):
         """Return the matrix (n_out, n_in) that the layer multiplies with."""
         return self.weight
 
+    def own_gradient(self, effective: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the gradient in the weight, given that in the ``effective`` one."""
+        return gradient
+
 
 class SpectralDense(Dense):
     """A linear layer divided by its largest singular value, tracked by one power iteration a call (Miyato 2018)."""
@@ -49,6 +60,10 @@ class SpectralDense(Dense):
     def effective_weight(self) -> Tensor:
         """Return weight / sigma; in train mode the estimate of sigma takes one step, in eval mode it stays."""
         return spectral(self.weight, self.u, update=self.training)
+
+    def own_gradient(self, effective: Tensor, gradient: Tensor) -> Tensor:
+        """Return the gradient in the weight, given that in the ``effective`` one."""
+        return torch.autograd.grad(effective, self.weight, gradient)[0]
 
 
 def spectral_start(n_out: int, rng: torch.Generator) -> Tensor:
@@ -112,29 +127,69 @@ class TableGenerator(Generator):
 
     def forward(self, noise: Tensor, condition: Tensor) -> Tensor:
         """Return rows (N, D): normal scores, then Gumbel-softmax blocks (Jang et al. 2017, equation 2)."""
-        numeric, logits = self._numeric_and_logits(noise, condition)
-        if not self.blocks.n_blocks:
-            return numeric
-        return torch.cat([numeric, self.blocks.softmax(logits / self.temperature)], 1)
+        return self._finished(self._scores(noise, condition)[0])
+
+    def traced(self, noise: Tensor, condition: Tensor, *, last: int) -> tuple[Tensor, Backward]:
+        """Return rows, and what turns a loss's gradient in the ``last`` of them into its gradient in each weight.
+
+        In closed form, and all rows in one go.
+        """
+        with torch.no_grad():
+            scores, h, seen = self._scores(noise, condition)
+            made = self._finished(scores)
+        h, seen = h[-last:], [Normed(*(part[-last:] for part in norm)) for norm in seen]
+        codes, shown = condition[-last:, : self.n_codes], condition[-last:, self.n_codes :]
+
+        @torch.no_grad()
+        def backward(into: Tensor) -> list[Tensor]:
+            if self.blocks.n_blocks:
+                probabilities = made[-last:, self.n_numeric :]
+                of_blocks = self.blocks.softmax_backward(into[:, self.n_numeric :], probabilities)
+                into = torch.cat([into[:, : self.n_numeric], of_blocks / self.temperature], 1)
+            if self.look:
+                into = into * self._share(shown)
+            of_head = [into.t() @ h, into.sum(0)]
+            of_layers, rest = residual_concat_backward(into @ self.head.weight, h, seen, self._parts())
+            of_start = [codes.t() @ rest[:, rest.shape[1] - self.table.shape[1] :]]
+            if self.look:
+                looked = rest[:, self.n_normal : self.n_normal + len(self.look.bias)]
+                of_start += [looked.t() @ shown, looked.sum(0)]
+            return [*of_start, *of_layers, *of_head]
+
+        return made, backward
 
     def sample(self, noise: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Return normal scores (N, P) and the codes (N, Q) that the same Gumbels make largest."""
-        numeric, logits = self._numeric_and_logits(noise, condition)
-        return numeric, self.blocks.argmax(logits)
+        scores, *_ = self._scores(noise, condition)
+        return scores[:, : self.n_numeric], self.blocks.argmax(scores[:, self.n_numeric :])
 
-    def _numeric_and_logits(self, noise: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        normal, gumbel = noise[:, : self.n_normal], noise[:, self.n_normal :]
+    def _scores(self, noise: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, list[Normed]]:
+        """Return normal scores and logits, Gumbels added (N, D), what the head takes in and what the norms saw."""
         codes, shown = condition[:, : self.n_codes], condition[:, self.n_codes :]
+        start = [noise[:, : self.n_normal], codes @ self.table]
         if self.look:
-            normal = torch.cat([normal, torch.addmm(self.look.bias, shown, self.look.weight.t())], 1)
-        layers = [part for dense, norm in self._layers for part in (dense.weight, dense.bias, norm.weight, norm.bias)]
-        out = apply(Trunk, normal, codes, self.table, *layers, self.head.weight, self.head.bias)
+            start.insert(1, torch.addmm(self.look.bias, shown, self.look.weight.t()))
+        h, seen = residual_concat(torch.cat(start, 1), self._parts())
+        out = torch.addmm(self.head.bias, h, self.head.weight.t())
         if self.look:
             flag, anchor, move = shown[:, :1], shown[:, 1 : 1 + len(self.start)], shown[:, 1 + len(self.start) :]
-            out = torch.addcmul(out * (1.0 - (1.0 - _NEAR) * flag), anchor + move, self.start)
-            independent = noise[:, : self.n_numeric] * (1.0 - flag)
-            return out[:, : self.n_numeric] + independent, out[:, self.n_numeric :] + gumbel
-        return out[:, : self.n_numeric], out[:, self.n_numeric :] + gumbel
+            out = out.mul_(self._share(shown)).addcmul_(anchor + move, self.start)
+            out[:, : self.n_numeric].addcmul_(noise[:, : self.n_numeric], 1.0 - flag)
+        out[:, self.n_numeric :] += noise[:, self.n_normal :]
+        return out, h, seen
+
+    def _finished(self, scores: Tensor) -> Tensor:
+        if not self.blocks.n_blocks:
+            return scores
+        numeric, logits = scores[:, : self.n_numeric], scores[:, self.n_numeric :]
+        return torch.cat([numeric, self.blocks.softmax(logits / self.temperature)], 1)
+
+    def _share(self, shown: Tensor) -> Tensor:
+        """The share (N, 1) of what the network says that is added to a row: small beside an anchor."""
+        return 1.0 - (1.0 - _NEAR) * shown[:, :1]
+
+    def _parts(self) -> list[Layer]:
+        return [Layer(dense.weight, dense.bias, norm.weight, norm.bias) for dense, norm in self._layers]
 
 
 class TableCritic(Critic):
@@ -161,19 +216,46 @@ class TableCritic(Critic):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Return the scores (N,) of rows ``x`` (N, D)."""
-        return apply(CriticScores, *self._told(x, condition), self.table, *self._weights())
+        (rows,), beside, stack = self._seen(condition, x), self._beside(condition), self._stack()
+        return stack.scores(stack.forward(rows, beside)[-1])
 
-    def input_gradient(self, x: Tensor, condition: Tensor) -> Tensor:
-        """Return d score / d x (N, D) in closed form: a chain of matrix products instead of a double backward."""
-        gradient = apply(CriticGradient, *self._told(x, condition), self.table, *self._weights())
-        return gradient[:, : x.shape[1]]
+    def lesson(self, objective: Objective, batch: Batch) -> Lesson:
+        """Return what ``batch`` teaches, in closed form: no row's score depends on the others, so all go together."""
+        stack = self._stack()
+        with torch.no_grad():
+            real, fake = self._seen(batch.condition, batch.real, batch.fake)
+            beside = self._beside(batch.condition)
+            found = critic_gradients(real, fake, beside, batch.blend, stack=stack, objective=objective)
+            codes, of_table = batch.condition[:, : self.n_codes], stack.weights[0][:, real.shape[1] + self.n_shown :]
+            gradients = [codes.t() @ (found.shared @ of_table)]
+        for layer, effective, *of in zip(self._dense, stack.weights, found.weights, found.biases, strict=True):
+            gradients += [layer.own_gradient(effective, of[0]), of[1]]
+        return Lesson(found.on_real, found.on_fake, found.penalties, gradients)
 
-    def _told(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the row as it is looked at, and its one-hot code."""
-        if not self.n_shown:
-            return x, condition
-        codes, shown = condition[:, : self.n_codes], condition[:, self.n_codes : self.n_codes + self.n_shown]
-        return torch.cat([x - shown[:, 1:], shown], 1), codes
+    @torch.no_grad()
+    def verdict(
+        self,
+        objective: Objective,
+        made: Tensor,
+        condition: Tensor,
+        rng: torch.Generator,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor]:
+        """Return the generator's loss (0-d) on rows ``made`` and its gradient in them, in closed form."""
+        (rows,), stack = self._seen(condition, made), self._stack()
+        levels = stack.forward(rows, self._beside(condition))
+        scores = stack.scores(levels[-1])
+        first, *_ = stack.backward(objective.generator_slopes(scores), levels)
+        return objective.generator_loss(scores), first @ stack.split(made.shape[1])[0]
 
-    def _weights(self) -> list[Tensor]:
-        return [tensor for layer in self._dense for tensor in (layer.effective_weight(), layer.bias)]
+    def _seen(self, condition: Tensor, *rows: Tensor) -> list[Tensor]:
+        """Return ``rows`` (N, D) each as they are looked at: from the real row that is shown, if any."""
+        anchor = condition[:, self.n_codes + 1 : self.n_codes + self.n_shown]
+        return [x - anchor for x in rows] if self.n_shown else list(rows)
+
+    def _beside(self, condition: Tensor) -> Tensor:
+        """Return what is seen beside a row (N, C): the real row that is shown and its flag, if any, and the label."""
+        told = condition[:, : self.n_codes] @ self.table
+        return torch.cat([condition[:, self.n_codes : self.n_codes + self.n_shown], told], 1)
+
+    def _stack(self) -> Stack:
+        return Stack([layer.effective_weight() for layer in self._dense], [layer.bias for layer in self._dense])

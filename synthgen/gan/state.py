@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from synthgen.gan.base import Critic, Generator
 from synthgen.gan.config import TrainConfig
+from synthgen.gan.optimise import OPTIMISERS, Optimiser, lay_out
 
 History = list[dict[str, float]]
 
@@ -36,13 +36,11 @@ class TrainState:
         self.generator = generator
         self.critic = critic
         self.average = copy.deepcopy(generator).eval().requires_grad_(False)
-        self.generator_weights: list[Tensor] = list(generator.parameters())
-        self.critic_weights: list[Tensor] = list(critic.parameters())
-        self._average_weights: list[Tensor] = list(self.average.parameters())
+        self._flat = {part: lay_out(module) for part, module in self._modules().items()}
         kept = generator.state_dict().keys() - dict(generator.named_parameters()).keys()
         self._buffers = [(self.average.get_buffer(name), generator.get_buffer(name)) for name in sorted(kept)]
-        self.generator_optimiser = _optimiser(self.generator_weights, config)
-        self.critic_optimiser = _optimiser(self.critic_weights, config)
+        self.generator_optimiser = OPTIMISERS[config.optimiser](self._flat["generator"], config)
+        self.critic_optimiser = OPTIMISERS[config.optimiser](self._flat["critic"], config)
         self._ema = config.ema
         self._pace = config.pace
         self.step = 0
@@ -51,21 +49,23 @@ class TrainState:
 
     def set_rate(self, rate: float) -> None:
         """Give both optimisers their learning rates of the coming step; ``rate`` is the generator's."""
-        self.generator_optimiser.param_groups[0]["lr"] = rate
-        self.critic_optimiser.param_groups[0]["lr"] = rate * self._pace
+        self.generator_optimiser.rate = rate
+        self.critic_optimiser.rate = rate * self._pace
+
+    def clip_critic(self, bound: float) -> None:
+        """Bring the critic's weights into [-bound, bound]."""
+        self._flat["critic"].clamp_(-bound, bound)
 
     def update_average(self) -> None:
         """Move the averaged generator towards the present one; early steps weigh more, so a short run is averaged."""
         decay = min(self._ema, (1 + self.step) / (4 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(self._average_weights, self.generator_weights, 1.0 - decay)
-            for average, present in self._buffers:
-                average.copy_(present)
+        self._flat["average"].lerp_(self._flat["generator"], 1.0 - decay)
+        for average, present in self._buffers:
+            average.copy_(present)
 
     def is_finite(self) -> Tensor:
         """Return a 0-d bool on the device: are all weights finite."""
-        weights = [*self.generator_weights, *self.critic_weights, *self._average_weights]
-        return torch.isfinite(torch.cat([weight.detach().flatten() for weight in weights])).all()
+        return torch.isfinite(torch.cat(list(self._flat.values()))).all()
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the state, on its device."""
@@ -81,14 +81,14 @@ class TrainState:
         for part, module in self._modules().items():
             module.load_state_dict(parts[part])
         for part, optimiser in self._optimisers().items():
-            _load_optimiser(optimiser, parts.get(part, {}))
+            optimiser.restore(parts[part])
         self.step, self.halvings = snapshot.step, snapshot.halvings
         self.history = copy.deepcopy(snapshot.history)
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "critic": self.critic, "average": self.average}
 
-    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+    def _optimisers(self) -> dict[str, Optimiser]:
         return {"generator_optimiser": self.generator_optimiser, "critic_optimiser": self.critic_optimiser}
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -96,21 +96,5 @@ class TrainState:
             for name, tensor in module.state_dict().items():
                 yield f"{part}/{name}", tensor
         for part, optimiser in self._optimisers().items():
-            state = cast("Mapping[int, Mapping[str, Tensor]]", optimiser.state_dict()["state"])
-            for index, values in state.items():
-                for name, tensor in values.items():
-                    yield f"{part}/{index}/{name}", tensor
-
-
-def _optimiser(weights: list[Tensor], config: TrainConfig) -> torch.optim.Optimizer:
-    if config.optimiser == "rmsprop":
-        return torch.optim.RMSprop(weights, lr=config.rate, foreach=True)
-    return torch.optim.Adam(weights, lr=config.rate, betas=config.betas, fused=True)
-
-
-def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        index, _, key = name.partition("/")
-        state.setdefault(int(index), {})[key] = tensor.clone()
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+            for name, tensor in optimiser.tensors().items():
+                yield f"{part}/{name}", tensor

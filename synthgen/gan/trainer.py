@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from synthgen.errors import ConfigError, DataError, Diverged
 from synthgen.gan.anchors import Anchors, Neighbours
+from synthgen.gan.base import Batch, Lesson
 from synthgen.gan.checkpoint import Checkpoint, CheckpointFolder
 from synthgen.gan.condition import Condition, condition_of
 from synthgen.gan.config import TrainConfig
@@ -25,7 +26,8 @@ from synthgen.gan.files import Meta, layout_to_json
 from synthgen.gan.fitted import Fitted, intra_op_threads
 from synthgen.gan.image_anchors import ImageAnchors
 from synthgen.gan.networks import build
-from synthgen.gan.objective import OBJECTIVES, Objective, gradient_penalty
+from synthgen.gan.objective import OBJECTIVES, Objective
+from synthgen.gan.optimise import end_to_end
 from synthgen.gan.rows import ImageRows, LabelMix, Rows, TableRows, sha256_of
 from synthgen.gan.state import Snapshot, TrainState
 from synthgen.seeding import derive
@@ -230,15 +232,6 @@ class _Run:
         return good
 
 
-class _Batch(NamedTuple):
-    """Real and synthetic samples (N, *shape) of the same conditions (N, K), and weights (N,) to blend them."""
-
-    real: Tensor
-    fake: Tensor
-    condition: Tensor
-    blend: Tensor
-
-
 def _step(
     state: TrainState,
     data: _Data,
@@ -249,59 +242,32 @@ def _step(
 ) -> Tensor:
     """Take the critic's steps, then the generator's; return critic loss, gap, penalty and generator loss (4,).
 
-    The step's random numbers and all of the critic's batches are drawn at once: the generator stays between them.
+    The step's random numbers and all of its samples are made at once: the generator stays until its own step.
     """
     n, of_critic = config.batch, config.batch * config.critic_steps
     index, condition, blend = data.draw(of_critic + n, rng, heard=heard)
     noise = state.generator.noise(of_critic + n, rng)
     real = data.rows.batch(index[:of_critic])
-    with torch.no_grad():  # the critic's step must not reach the generator
-        fake = state.generator(noise[:of_critic], condition[:of_critic])
-    parts = (state.critic.augment(real, rng), state.critic.augment(fake, rng), condition, blend)
-    batches = [_Batch(*(part[at : at + n] for part in parts)) for at in range(0, of_critic, n)]
-    figures = torch.stack([figure for batch in batches for figure in _critic_step(state, objective, batch)])
-    loss = _generator_step(state, objective, noise[of_critic:], condition[of_critic:], rng)
+    made, backward = state.generator.traced(noise, condition, last=n)
+    parts = (state.critic.augment(real, rng), state.critic.augment(made[:of_critic], rng), condition, blend)
+    batches = [Batch(*(part[at : at + n] for part in parts)) for at in range(0, of_critic, n)]
+    lessons = [_critic_step(state, objective, batch) for batch in batches]
+    loss, into = state.critic.verdict(objective, made[of_critic:], condition[of_critic:], rng)
+    state.generator_optimiser.step(end_to_end(backward(into)))
     state.update_average()
-    return torch.cat([figures.view(-1, 3).mean(0), loss.reshape(1)])
+    on_real, on_fake = torch.cat([it.on_real for it in lessons]), torch.cat([it.on_fake for it in lessons])
+    penalty = torch.cat([it.penalties for it in lessons]).mean()
+    critic_loss = objective.critic_loss(on_real, on_fake) + objective.penalty * penalty
+    return torch.stack([critic_loss, on_real.mean() - on_fake.mean(), penalty, loss])
 
 
-def _critic_step(state: TrainState, objective: Objective, batch: _Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Take one critic step, the real and the synthetic batch never mixed in one call; return loss, gap and penalty."""
-    on_real = state.critic(batch.real, batch.condition)
-    on_fake = state.critic(batch.fake, batch.condition)
-    loss = objective.critic_loss(on_real, on_fake)
-    gap = on_real.detach().mean() - on_fake.detach().mean()
-    penalty = torch.zeros_like(gap)
-    if objective.penalty:
-        penalty = gradient_penalty(state.critic, batch.real, batch.fake, batch.condition, blend=batch.blend)
-        loss = loss + objective.penalty * penalty
-    _descend(state.critic_optimiser, state.critic_weights, loss)
+def _critic_step(state: TrainState, objective: Objective, batch: Batch) -> Lesson:
+    """Take one critic step; return what it was taught by."""
+    lesson = state.critic.lesson(objective, batch)
+    state.critic_optimiser.step(end_to_end(lesson.gradients))
     if objective.clip is not None:
-        with torch.no_grad():
-            for weight in state.critic_weights:
-                weight.clamp_(-objective.clip, objective.clip)
-    return loss.detach(), gap, penalty.detach()
-
-
-def _generator_step(
-    state: TrainState, objective: Objective, noise: Tensor, condition: Tensor, rng: torch.Generator
-) -> Tensor:
-    """Take one generator step against the critic as it stands; return the loss."""
-    for weight in state.critic_weights:
-        weight.requires_grad_(False)
-    shown = state.critic.augment(state.generator(noise, condition), rng)
-    loss = objective.generator_loss(state.critic(shown, condition))
-    _descend(state.generator_optimiser, state.generator_weights, loss)
-    for weight in state.critic_weights:
-        weight.requires_grad_(True)
-    return loss.detach()
-
-
-def _descend(optimiser: torch.optim.Optimizer, weights: list[Tensor], loss: Tensor) -> None:
-    """Step ``optimiser`` along the gradient of ``loss`` in ``weights`` alone."""
-    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-        weight.grad = gradient.contiguous()  # fused Adam would step along a gradient laid out otherwise, wrongly
-    optimiser.step()
+        state.clip_critic(objective.clip)
+    return lesson
 
 
 def _nobody(progress: Progress) -> None:

@@ -12,7 +12,6 @@ from synthgen.data.layout import TableLayout
 from synthgen.errors import ConfigError, DataError
 from synthgen.gan import trainer
 from synthgen.gan.anchors import Anchors, Neighbours, shown_width
-from synthgen.gan.base import Critic
 from synthgen.gan.condition import condition_of
 from synthgen.gan.networks import build
 from synthgen.gan.trainer import Fitted, TableRows, train
@@ -119,7 +118,7 @@ def test_before_training_the_network_adds_nothing():
     assert 0.95 < kept.double().mean().item() < 1.0
 
 
-def test_the_critic_sees_the_difference_and_its_gradient_stays_that_of_autograd():
+def test_the_critic_sees_the_difference_and_the_anchor():
     rows, labels = toy()
     anchors, config = near(rows, labels), tiny(depth=3)
     condition = condition_of(config, n_labels=2, shown=anchors.width)
@@ -127,16 +126,6 @@ def test_the_critic_sees_the_difference_and_its_gradient_stays_that_of_autograd(
     beside, shown = anchors.pairs(torch.arange(32), share=0.5, rng=torch_rng(0))
     told = torch.cat([condition.one_hot(labels[:32]), shown], 1)
     x = rows.batch(beside)
-    mine, theirs = critic.input_gradient(x, told), Critic.input_gradient(critic, x, told)
-    assert mine.shape == (32, D)
-    torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-6)
-    weights = [critic.layers[0].weight, critic.layers[1].weight]
-    for one, other in zip(
-        torch.autograd.grad(mine.square().sum(), weights),
-        torch.autograd.grad(theirs.square().sum(), weights),
-        strict=True,
-    ):
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6)
     moved = told.clone()
     moved[:, 3 : 3 + D] += 1.0  # the anchor, and the row with it: the difference is the same, the anchor is heard
     assert not torch.allclose(critic(x, told), critic(x + 1.0, moved))

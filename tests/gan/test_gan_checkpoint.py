@@ -253,8 +253,8 @@ def test_versions_and_schema_are_part_of_the_key(tmp_path, monkeypatch):
         patch.setattr(torch, "__version__", "1.0")
         with pytest.raises(ConfigError, match=r"torch is .* there and '1\.0' now"):
             fit(tmp_path)
-    monkeypatch.setattr("synthgen.gan.checkpoint.SCHEMA", 2)
-    with pytest.raises(ConfigError, match="schema is 1 there and 2 now"):
+    monkeypatch.setattr("synthgen.gan.checkpoint.SCHEMA", 3)
+    with pytest.raises(ConfigError, match="schema is 2 there and 3 now"):
         fit(tmp_path)
 
 

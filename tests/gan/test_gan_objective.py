@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from synthgen.gan.base import Critic
-from synthgen.gan.objective import OBJECTIVES, gradient_penalty
+from synthgen.gan.base import Batch, Critic, gradient_penalties
+from synthgen.gan.objective import OBJECTIVES
 
 REAL = torch.tensor([0.3, -1.2, 4.0])
 FAKE = torch.tensor([-0.7, 0.1, 2.0])
@@ -60,8 +60,8 @@ class Slope(Critic):
 def test_the_penalty_takes_any_trailing_shape(shape):
     critic = Slope(*shape)
     real, fake, blend = torch.zeros(4, *shape), torch.ones(4, *shape), torch.tensor([0.0, 0.25, 0.5, 1.0])
-    penalty = gradient_penalty(critic, real, fake, torch.ones(4, 1), blend=blend)
-    torch.testing.assert_close(penalty, (critic.weight.detach().norm() - 1.0).square())
+    penalties = gradient_penalties(critic, Batch(real, fake, torch.ones(4, 1), blend))
+    torch.testing.assert_close(penalties, (critic.weight.detach().norm() - 1.0).square().expand(4))
     (asked,) = critic.asked
     for sample, weight in zip(asked, blend, strict=True):  # one weight a sample, not one an element
         torch.testing.assert_close(sample, torch.full(shape, float(weight)))
@@ -69,7 +69,8 @@ def test_the_penalty_takes_any_trailing_shape(shape):
 
 def test_the_penalty_trains_the_critic():
     critic = Slope(5)
-    gradient_penalty(critic, torch.zeros(4, 5), torch.ones(4, 5), torch.ones(4, 1), blend=torch.rand(4)).backward()
+    batch = Batch(torch.zeros(4, 5), torch.ones(4, 5), torch.ones(4, 1), torch.rand(4))
+    gradient_penalties(critic, batch).mean().backward()
     norm = critic.weight.detach().norm()
     torch.testing.assert_close(critic.weight.grad, 2 * (norm - 1) * critic.weight.detach() / norm)
 
@@ -78,7 +79,7 @@ def test_the_penalty_does_not_reach_the_samples():
     critic = Slope(5)
     critic.forward = lambda x, condition: (critic.weight * x.square()).sum(1)  # a gradient that depends on x
     real, fake = torch.zeros(4, 5, requires_grad=True), torch.ones(4, 5, requires_grad=True)
-    gradient_penalty(critic, real, fake, torch.ones(4, 1), blend=torch.rand(4)).backward()
+    gradient_penalties(critic, Batch(real, fake, torch.ones(4, 1), torch.rand(4))).mean().backward()
     assert critic.weight.grad.abs().sum() > 0
     assert real.grad is None
     assert fake.grad is None

@@ -28,12 +28,20 @@ def fit(name="cwgan-gp", *, seed=0, n=200, layout=LAYOUT, observer=None, start=N
 
 @pytest.fixture
 def heard(monkeypatch):
-    """What the critic was asked, call by call: samples and conditions."""
+    """What the critic was asked, batch by batch: samples and conditions."""
     calls = []
-    forward = TableCritic.forward
-    monkeypatch.setattr(
-        TableCritic, "forward", lambda self, x, told: calls.append((x.detach(), told)) or forward(self, x, told)
-    )
+    lesson, verdict = TableCritic.lesson, TableCritic.verdict
+
+    def watched_lesson(self, objective, batch):
+        calls.extend([(batch.real, batch.condition), (batch.fake, batch.condition)])
+        return lesson(self, objective, batch)
+
+    def watched_verdict(self, objective, made, told, rng):
+        calls.append((made, told))
+        return verdict(self, objective, made, told, rng)
+
+    monkeypatch.setattr(TableCritic, "lesson", watched_lesson)
+    monkeypatch.setattr(TableCritic, "verdict", watched_verdict)
     return calls
 
 
@@ -73,33 +81,33 @@ def test_real_and_synthetic_come_with_the_same_labels_drawn_from_the_mix(heard):
         assert share.item() == pytest.approx(expected.item(), abs=0.05)
 
 
-def test_the_critics_step_does_not_reach_the_generator(monkeypatch):
-    tracked = []
-    forward = TableGenerator.forward
-
-    def watched(self, noise, told):
-        tracked.append((torch.is_grad_enabled(), len(noise)))
-        return forward(self, noise, told)
-
-    monkeypatch.setattr(TableGenerator, "forward", watched)
-    fit()
-    assert tracked == [(False, 48), (True, 16)] * 12
+def weights_of(network):
+    return [weight.detach().clone() for weight in network.parameters()]
 
 
-def test_the_generators_step_leaves_the_critic_alone(monkeypatch):
+def same(before, network):
+    return all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+def test_each_step_moves_its_own_network_alone(monkeypatch):
     seen = []
-    step = trainer._generator_step
+    step, update = trainer._critic_step, TrainState.update_average
 
-    def watched(state, *rest):
-        before = [weight.clone() for weight in state.critic_weights]
-        loss = step(state, *rest)
-        seen.append(all(torch.equal(a, b) for a, b in zip(before, state.critic_weights, strict=True)))
-        seen.append(all(weight.requires_grad for weight in state.critic_weights))
-        return loss
+    def watched_step(state, objective, batch):
+        of_critic, of_generator = weights_of(state.critic), weights_of(state.generator)
+        lesson = step(state, objective, batch)
+        seen.append((same(of_critic, state.critic), same(of_generator, state.generator)))
+        state.before = weights_of(state.critic), of_generator
+        return lesson
 
-    monkeypatch.setattr(trainer, "_generator_step", watched)
+    def watched_update(self):
+        seen.append(tuple(map(same, self.before, (self.critic, self.generator))))
+        update(self)
+
+    monkeypatch.setattr(trainer, "_critic_step", watched_step)
+    monkeypatch.setattr(TrainState, "update_average", watched_update)
     fit()
-    assert seen == [True] * 24
+    assert seen == ([(False, True)] * 3 + [(True, False)]) * 12
 
 
 def test_what_comes_back_is_the_averaged_generator_in_eval_mode(monkeypatch):
@@ -201,12 +209,17 @@ def test_the_history_holds_the_earth_mover_estimate(heard):
     assert set(model.history[0]) == {"step", "critic_loss", "earth_mover", "penalty", "generator_loss", "rate"}
     assert "score_gap" in fit("cgan").history[0]
     rows, labels = toy()
-    scores = []
-    critic = TableCritic.forward
+    gaps = []
+    lesson = TableCritic.lesson
+
+    def watched(self, objective, batch):
+        gaps.append(self(batch.real, batch.condition).mean() - self(batch.fake, batch.condition).mean())
+        return lesson(self, objective, batch)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TableCritic, "forward", lambda *a: scores.append(critic(*a).detach().mean()) or critic(*a))
+        patch.setattr(TableCritic, "lesson", watched)
         again = train(rows, labels, n_labels=2, config=tiny(steps=4, critic_steps=1), seed=0)
-    by_hand = sum(real - fake for real, fake in zip(scores[::3], scores[1::3], strict=True)) / 4
+    by_hand = sum(gaps) / 4
     assert again.history[0]["earth_mover"] == pytest.approx(by_hand.item(), abs=1e-6)
 
 
@@ -225,7 +238,7 @@ def test_the_critics_rate_is_the_generators_times_the_pace():
     condition = trainer.condition_of(tiny(), n_labels=2)
     state = TrainState(*trainer.build(rows.layout, condition, tiny(), seed=0), tiny(pace=4.0))
     state.set_rate(0.5)
-    rates = [part.param_groups[0]["lr"] for part in (state.generator_optimiser, state.critic_optimiser)]
+    rates = [part.rate for part in (state.generator_optimiser, state.critic_optimiser)]
     assert rates == [0.5, 2.0]
 
 
@@ -297,7 +310,7 @@ def diverging(monkeypatch, *, above, at_step):
 
     def broken(state, *rest):
         figures = step(state, *rest)
-        too_fast = state.critic_optimiser.param_groups[0]["lr"] > above
+        too_fast = state.critic_optimiser.rate > above
         return figures * torch.nan if too_fast and state.step == at_step else figures
 
     monkeypatch.setattr(trainer, "_step", broken)
@@ -342,7 +355,7 @@ def test_a_weight_that_is_not_finite_counts_even_under_a_finite_loss(monkeypatch
     def broken(state, *rest):
         figures = step(state, *rest)
         with torch.no_grad():
-            state.generator_weights[-1][0] = torch.inf
+            state.generator.head.bias[0] = torch.inf
         return torch.zeros_like(figures)
 
     monkeypatch.setattr(trainer, "_step", broken)
