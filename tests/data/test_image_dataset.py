@@ -139,6 +139,14 @@ def test_copies_of_an_image_stay_on_one_side() -> None:
         assert np.array_equal(aside[200:], aside[:40])
 
 
+def test_images_of_many_copies_stay_on_one_side_too() -> None:
+    images = images_of(40).take(np.arange(40).repeat(25))  # 96 % are repeats, and each is 2.5 % of all
+    for split in [split_holdout(images, share=0.3, seed=3), *folds(images, n_folds=4, seed=0)]:
+        assert not set((split.holdout // 25).tolist()) & set((split.train // 25).tolist())
+        assert len(split.holdout) > 100
+        assert split.notes == ()
+
+
 def test_images_have_no_column_to_group_or_order_by() -> None:
     with pytest.raises(ConfigError, match="--group names a column, and images have none"):
         split_holdout(images_of(), share=0.2, seed=0, group="patient")
