@@ -238,9 +238,23 @@ def test_a_network_is_not_trained_in_every_fold_unless_asked() -> None:
         ({"engine": "oversample"}, "cv", "all"),
         ({"engine": "image_kit:Oracle"}, "holdout", "train"),
         ({"engine": "image_kit:Oracle", "check": "cv"}, "cv", "all"),
+        ({"engine": "auto"}, "holdout", "train"),
     ):
         outline = prepare(images, make_config(options)).outline
         assert (outline.check, outline.ship) == (check, ship)
+
+
+def test_where_no_network_has_images_enough_every_image_is_judged() -> None:
+    images = shapes({"bar": 60, "square": 19, "cross": 12})
+    for options in ({"engine": "cwgan-gp"}, {"engine": "auto"}):
+        outline = prepare(images, make_config(options)).outline
+        assert (outline.check, outline.ship) == ("cv", "all")
+        assert not any("not in these seconds" in note for note in forecast(images, make_config(options)).notes)
+
+
+def test_plan_refuses_what_balance_would_refuse() -> None:
+    with pytest.raises(ConfigError, match="how many images to add is not tuned"):
+        forecast(SMALL, make_config({"strategy": "tuned"}))
 
 
 def test_a_user_s_own_holdout_is_read_at_the_same_size(few_steps: None, tmp_path: Path) -> None:
