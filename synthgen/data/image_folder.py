@@ -36,7 +36,7 @@ def holds_pictures(folder: Path) -> bool:
     return any(_is_picture(name) for top in tops for _, _, names in os.walk(top) for name in names)
 
 
-def folder_pictures(folder: Path, *, label: str | None) -> Pictures:
+def folder_pictures(folder: Path, *, label: str | None, least: int = 2) -> Pictures:
     """Return the images of a folder. With a metadata file its ``label`` column; else the class folders' names.
 
     A class folder's images may lie in folders of their own below it. Files that are no images are left out with a
@@ -46,10 +46,10 @@ def folder_pictures(folder: Path, *, label: str | None) -> Pictures:
     found = [name for name in METADATA if (folder / name).is_file()]
     if len(found) > 1:
         raise DataError(f"{folder} holds {' and '.join(found)}; keep one of them")
-    return _by_metadata(folder, found[0], label) if found else _by_class(folder, label)
+    return _by_metadata(folder, found[0], label) if found else _by_class(folder, label, least)
 
 
-def _by_class(folder: Path, label: str | None) -> Pictures:
+def _by_class(folder: Path, label: str | None, least: int) -> Pictures:
     names = _entries(folder)
     classes = [name for name in names if (folder / name).is_dir()]
     beside = [name for name in names if name not in classes and _is_picture(name)]
@@ -57,11 +57,11 @@ def _by_class(folder: Path, label: str | None) -> Pictures:
         raise DataError(
             f"{folder}: {beside[0]} lies in no class folder; move such images into one, or add a metadata.csv"
         )
-    if len(classes) > 1 and {name.lower() for name in classes} <= _SPLITS:
+    if classes and {name.lower() for name in classes} <= _SPLITS:
         raise DataError(
             f"{folder} holds the splits {', '.join(classes)}, not classes; name one of them, as {folder / classes[0]}"
         )
-    if len(classes) == 1:
+    if len(classes) == 1 < least:
         raise DataError(f"{folder} holds one class folder only, {classes[0]!r}; it needs two classes or more")
     paths, labels, strays = list[str](), list[str](), [name for name in names if name not in classes]
     for name in classes:

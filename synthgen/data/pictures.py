@@ -32,12 +32,16 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class ImagePolicy:
-    """How images of a source become images of one size; ``load`` says what each field means."""
+    """How images of a source become images of one size; ``load`` says what each field means.
+
+    ``least`` is how many classes there must be: 1 where the images are additions to others.
+    """
 
     size: int | None = None
     max_size: int = 32
     fit: Fit = "pad"
     bad: Literal["error", "skip"] = "error"
+    least: int = 2
 
     def __post_init__(self) -> None:
         for name, value in (("size", self.size), ("max_size", self.max_size)):
@@ -77,7 +81,7 @@ def read_pictures(pictures: Pictures, policy: ImagePolicy) -> ImageDataset:
     """
     if not pictures.names:
         raise DataError(f"{pictures.where} is empty: 0 images; it needs images of two classes or more")
-    classes = classes_of(pictures.labels, name=pictures.label)
+    classes = classes_of(pictures.labels, name=pictures.label, least=policy.least)
     codes = codes_of(pictures.labels, classes, name=pictures.label)
     bad = _Bad(pictures, policy)
     headers = [header for _, header in _passed(pictures, read_header, bad)]

@@ -81,14 +81,20 @@ def load(
         )
     if tuple(drop) or tuple(categorical) or drop_unlabelled or inf != "error":
         raise ConfigError("--drop, --categorical, --drop-unlabelled and --inf are for tables, and these are images")
-    policy = ImagePolicy(size, max_size, fit, bad_images)
+    return read_images(source, ImagePolicy(size, max_size, fit, bad_images), label=label)
+
+
+def read_images(source: Source, policy: ImagePolicy, *, label: str | None = None) -> ImageDataset:
+    """Return the images of a source that ``is_images`` takes for such. Raises DataError as ``load`` does."""
     if isinstance(source, ImageDataset):
         return fitted(source, policy)
     if isinstance(source, tuple):
-        return fitted(from_images(*source, label=label or "label"), policy)
+        if len(source) != 2:
+            raise DataError(f"expected two arrays, images and labels, got a tuple of {len(source)}")
+        return fitted(from_images(*source, label=label or "label", least=policy.least), policy)
     path = Path(str(source))
     if path.suffix.lower() == ".npz":
-        return fitted(read_npz(path, label=label), policy)
+        return fitted(read_npz(path, label=label, least=policy.least), policy)
     if path.is_file():
         read = tar_pictures if path.suffix.lower() == ".tar" else parquet_pictures
         return read_pictures(read([path], label=label, where=path.name), policy)
@@ -96,7 +102,7 @@ def load(
         return read_pictures(parquet_pictures(tables, label=label, where=path.name), policy)
     if tars := _files(path, ".tar"):
         return read_pictures(tar_pictures(tars, label=label, where=path.name), policy)
-    return read_pictures(folder_pictures(path, label=label), policy)
+    return read_pictures(folder_pictures(path, label=label, least=policy.least), policy)
 
 
 def load_table(

@@ -57,6 +57,8 @@ def make_image_engine(name: str, **options: object) -> Engine[ImageDataset]:
 
     Raises ConfigError for an engine that is for tables alone, and for what ``make_engine`` raises it for.
     """
+    if not isinstance(flips := options.get("flips", False), bool):
+        raise ConfigError(f"flips is true or false, got {flips!r}")
     if name in IMAGES:
         return cast("Engine[ImageDataset]", build_engine(name, IMAGES[name], options))
     engine = make_engine(name, **options) if ":" in name else None

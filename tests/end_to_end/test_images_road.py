@@ -23,7 +23,7 @@ from road_kit import command, shards
 import synthgen
 from synthgen.config import make_config
 from synthgen.data.images import ImageDataset
-from synthgen.data.pixels import decode
+from synthgen.data.pixels import decode, encode_png
 from synthgen.data.read import load
 from synthgen.engines import load_engine
 from synthgen.engines.base import EngineInfo
@@ -33,6 +33,7 @@ from synthgen.errors import ConfigError, DataError
 from synthgen.forecast import forecast
 from synthgen.image_parts import folder_hash
 from synthgen.job import prepare
+from synthgen.judge import judge
 from synthgen.pipeline import start
 from synthgen.run import Run
 from synthgen.shards.image_reader import ImagePart
@@ -208,8 +209,10 @@ def test_a_network_s_images_are_published_twice_alike_and_made_again(few_steps: 
     assert (result.counts["square"].synthetic, result.counts["square"].repeated) == (8, 8)
     assert shards(tmp_path / "one") == shards(tmp_path / "two")
     rows = part(tmp_path / "one").origin("synthetic").to_arrow().to_pylist()
-    engine = load_engine(read_shards(tmp_path / "one").folder / "model" / "cwgan-gp")
-    drawn = engine.sample("square", 16, seed=rows[0]["seed"])
+    engine = load_engine(f"{tmp_path}/one/current/model/cwgan-gp")
+    manifest = json.loads((tmp_path / "one" / "current" / "manifest.json").read_text("utf-8"))
+    (n,) = (each["add"] for each in manifest["training"]["plan"]["classes"] if each["label"] == "square")
+    drawn = engine.sample("square", n, seed=rows[0]["seed"])
     assert isinstance(drawn, ImageDataset)
     for row in rows:
         assert np.array_equal(decode(row["image"]["bytes"], channels=1).pixels, drawn.images[row["index"]])
@@ -266,6 +269,43 @@ def test_a_user_s_own_holdout_is_read_at_the_same_size(few_steps: None, tmp_path
     np.savez(tmp_path / "own.npz", images=SMALL.images, labels=np.array(SMALL.classes)[SMALL.label_codes])
     with pytest.raises(DataError, match="a holdout must hold rows that nothing was trained on"):
         synthgen.balance(SMALL, holdout_data=str(tmp_path / "own.npz"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "npz", "parquet", "tar"])
+def test_added_images_of_one_class_alone_are_judged(few_steps: None, tmp_path: Path, kind: str) -> None:
+    real, held = shapes({"bar": 30, "square": 12}), shapes({"bar": 20, "square": 15}, seed=1)
+    made = shapes({"bar": 1, "square": 18}, seed=2).of_class("square")
+    for name, images in (("real", real), ("held", held)):
+        np.savez(tmp_path / f"{name}.npz", images=images.images, labels=np.array(images.classes)[images.label_codes])
+    path = tmp_path / f"made.{kind}"
+    if kind == "folder":
+        for k, image in enumerate(made.images):
+            (path / "square").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[..., 0]).save(path / "square" / f"{k}.png")
+    elif kind == "npz":
+        np.savez(path, images=made.images, labels=np.array(["square"] * 18))
+    elif kind == "parquet":
+        pq.write_table(made.to_arrow(), path)
+    else:
+        with tarfile.TarFile(path, "w") as archive:
+            for k, image in enumerate(made.images):
+                for suffix, data in (("png", encode_png(image)), ("json", b'{"label": "square"}')):
+                    member = tarfile.TarInfo(f"{k:03d}.{suffix}")
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+    verdict = judge(tmp_path / "real.npz", path, tmp_path / "held.npz", make_config({"jobs": 1}), lambda *_: None)
+    assert verdict.status != "NOT CHECKED"
+    assert load(tmp_path / "real.npz").counts() == {"bar": 30, "square": 12}
+    with pytest.raises(DataError, match="one class"):
+        load(path)
+
+
+def test_a_holdout_of_one_class_cannot_tell(few_steps: None, tmp_path: Path) -> None:
+    held = shapes({"bar": 1, "square": 15}, seed=1).of_class("square")
+    np.savez(tmp_path / "held.npz", images=held.images, labels=np.array(["square"] * 15))
+    result = synthgen.balance(SMALL, holdout_data=str(tmp_path / "held.npz"), jobs=1, engine="oversample")
+    assert result.verdict.status == "INCONCLUSIVE"
+    assert "class bar has 30 training rows and 0 in the holdout" in result.verdict.sentence
 
 
 def test_images_in_memory_are_kept_for_later_stages(tmp_path: Path) -> None:
