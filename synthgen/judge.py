@@ -38,7 +38,7 @@ def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, rep
     """
     report("read", 0.0, "reading")
     train = read_input(real, config, label=config.label)
-    made = aligned(_same_label(synthetic, train, config), train, name=synthetic.name)
+    made = aligned(_same_label(synthetic, train, config, real=False), train, name=synthetic.name)
     held = aligned(_same_label(holdout, train, config), train, name=holdout.name)
     held = untouched(held, train, name=holdout.name)
     report("check", 0.0, "checking on the holdout")
@@ -56,10 +56,10 @@ def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, rep
     )
 
 
-def _same_label(path: Path, like: Dataset, config: BalanceConfig) -> Dataset:
+def _same_label(path: Path, like: Dataset, config: BalanceConfig, *, real: bool = True) -> Dataset:
     if not isinstance(like, TabularDataset):
-        return read_input(path, config, label=like.label, like=like)
-    table = read_table(path, label=like.label)
+        return read_input(path, config, label=like.label, like=like, real=real)
+    table = read_table(path, label=like.label, real=real)
     find_label(table.schema.names, like.label, source=path.name)
     names = [name for name in table.schema.names if name not in config.drop]
     table, _ = cleaned(table.select(names), label=like.label, drop_unlabelled=config.drop_unlabelled, inf=config.inf)

@@ -231,9 +231,11 @@ def save_input(folder: Path, dataset: Dataset) -> Path:
     return path
 
 
-def read_input(source: Source, config: BalanceConfig, *, label: str | None, like: Dataset | None = None) -> Dataset:
+def read_input(
+    source: Source, config: BalanceConfig, *, label: str | None, like: Dataset | None = None, real: bool = True
+) -> Dataset:
     """Return the dataset of a source, read as the configuration says; images at the size of ``like``, to which they
-    are additions, of one class or more.
+    are additions, of one class or more; ``real`` images alone, or generated ones too.
 
     Raises ConfigError for options of tables with images and of images with a table.
     """
@@ -242,7 +244,7 @@ def read_input(source: Source, config: BalanceConfig, *, label: str | None, like
     if images:
         size = like.shape[0] if isinstance(like, ImageDataset) else config.size
         side = _SIDE_ON_GPU if _on_gpu(config.device) else _SIDE
-        policy = ImagePolicy(size, side, bad=config.bad_images, least=2 if like is None else 1)
+        policy = ImagePolicy(size, side, bad=config.bad_images, least=2 if like is None else 1, real=real)
         return read_images(source, policy, label=label)
     return load_table(
         source,

@@ -10,6 +10,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -93,7 +94,9 @@ def _by_metadata(folder: Path, name: str, label: str | None) -> Pictures:
     known = set(names)
     others = [file for file in _walk(folder, "", above=()) if _is_picture(file) and file not in known]
     notes = (*said, *([_left_out(others, f"is not named in {name}")] if others else []))
-    return _pictures(folder, names, table.column(column), column, notes)
+    found = _pictures(folder, names, table.column(column), column, notes)
+    says = "origin" in table.schema.names and column != "origin"
+    return replace(found, origins=table.column("origin").to_pylist() if says else ())
 
 
 def _json_lines(path: Path) -> pa.Table:

@@ -58,7 +58,7 @@ def parquet_pictures(paths: list[Path], *, label: str | None, where: str) -> Pic
     A label whose ``huggingface`` metadata names its classes gets those names. Raises DataError for several image
     columns, files that differ, and what cannot be read as parquet; ConfigError where no column is the label.
     """
-    schemas, names, labels = [], list[str](), []
+    schemas, names, labels, origins = [], list[str](), [], list[object]()
     for path in paths:
         with _opened(path) as file:
             schemas.append(file.schema_arrow)
@@ -70,7 +70,8 @@ def parquet_pictures(paths: list[Path], *, label: str | None, where: str) -> Pic
                 raise DataError(f"{path.name} and {paths[0].name} differ in {what}; make them alike")
             image = found[0]
             column = find_label([name for name in schemas[0].names if name != image], label, source=path.name)
-            table = file.read([column])
+            table = file.read([column, *_origin(schemas[0], column)])
+            origins += [value for name in _origin(schemas[0], column) for value in table.column(name).to_pylist()]
             labels += table.column(column).chunks
             names += [f"{path.name} row {row}" for row in range(table.num_rows)]
     ignored = [name for name in schemas[0].names if name not in (image, column)]
@@ -83,7 +84,12 @@ def parquet_pictures(paths: list[Path], *, label: str | None, where: str) -> Pic
                 for batch in file.iter_batches(_BATCH, columns=[image]):
                     yield from (partial(_bytes_of, cell) for cell in batch.column(0))
 
-    return Pictures(where, names, named, contents, column, notes)
+    return Pictures(where, names, named, contents, column, notes, origins)
+
+
+def _origin(schema: pa.Schema, label: str) -> list[str]:
+    """The column that says whether an image is real, synthetic or repeated, where there is one beside the label."""
+    return [field.name for field in schema if field.name == "origin" != label and types.is_string(field.type)]
 
 
 def _bytes_of(cell: pa.Scalar) -> bytes:

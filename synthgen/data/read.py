@@ -190,13 +190,13 @@ def is_images(source: Source) -> bool:
     return name.endswith((".npz", ".tar")) or (name.endswith((".parquet", ".pq")) and holds_image_column(path))
 
 
-def read_table(path: Path, *, label: str | None = None) -> pa.Table:
-    """Return the table at ``path``; of a CSV file the ``label`` column as it is written. Raises DataError that names
-    the file."""
-    return _read(path, label)[0]
+def read_table(path: Path, *, label: str | None = None, real: bool = True) -> pa.Table:
+    """Return the table at ``path``; of a CSV file the ``label`` column as it is written, of shards the real rows
+    alone where ``real``. Raises DataError that names the file."""
+    return _read(path, label, real=real)[0]
 
 
-def _read(path: Path, label: str | None) -> tuple[pa.Table, tuple[str, ...]]:
+def _read(path: Path, label: str | None, *, real: bool = True) -> tuple[pa.Table, tuple[str, ...]]:
     try:
         there = path.exists()
     except OSError as error:  # a folder on the way that may not be entered, a name that is too long
@@ -204,7 +204,7 @@ def _read(path: Path, label: str | None) -> tuple[pa.Table, tuple[str, ...]]:
     if not there:
         raise DataError(f"{path} does not exist; name a file or folder of rows")
     if path.is_dir():
-        return read_folder(path), ()
+        return read_folder(path, real=real)
     name = path.name.lower()
     if name.endswith((".parquet", ".pq")):
         return read_parquet(path), ()

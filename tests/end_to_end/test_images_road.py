@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -35,7 +36,7 @@ from synthgen.image_parts import folder_hash
 from synthgen.job import prepare
 from synthgen.judge import judge
 from synthgen.pipeline import start
-from synthgen.run import Run
+from synthgen.run import Run, read_input
 from synthgen.shards.image_reader import ImagePart
 from synthgen.shards.reader import read_shards
 
@@ -306,6 +307,28 @@ def test_a_holdout_of_one_class_cannot_tell(few_steps: None, tmp_path: Path) -> 
     result = synthgen.balance(SMALL, holdout_data=str(tmp_path / "held.npz"), jobs=1, engine="oversample")
     assert result.verdict.status == "INCONCLUSIVE"
     assert "class bar has 30 training rows and 0 in the holdout" in result.verdict.sentence
+
+
+@pytest.mark.parametrize("kind", ["webdataset", "imagefolder", "parquet"])
+def test_of_shards_the_real_images_alone_are_read(few_steps: None, tmp_path: Path, kind: str) -> None:
+    images = shapes({"bar": 40, "square": 24})
+    options = {"holdout": 0, "engine": "cwgan-gp", "steps": 3, "format": kind}
+    synthgen.balance(images, out=tmp_path / "out", **options)
+    train = tmp_path / "out" / "current" / "train"
+    again = load(train)
+    assert again.counts() == {"bar": 40, "square": 24}
+    assert sorted(again.feature_hashes()) == sorted(images.feature_hashes())
+    assert "16 images that are synthetic or repeated by their origin were left out" in again.notes
+    assert read_input(train, make_config({}), label=None, real=False).counts() == {"bar": 40, "square": 40}
+    by_origin = load(train, label="origin")  # who wants to tell them apart
+    assert by_origin.counts() == {"real": 64, "repeated": 8, "synthetic": 8}
+
+
+def test_shards_without_a_real_image_are_refused(tmp_path: Path) -> None:
+    table = SMALL.to_arrow().append_column("origin", pa.array(["repeated"] * len(SMALL)))
+    pq.write_table(table, tmp_path / "made.parquet")
+    with pytest.raises(DataError, match=r"made\.parquet holds no real image: all 57 are synthetic or repeated"):
+        load(tmp_path / "made.parquet")
 
 
 def test_images_in_memory_are_kept_for_later_stages(tmp_path: Path) -> None:
