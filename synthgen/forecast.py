@@ -18,7 +18,7 @@ from synthgen.data.notes import notes_of
 from synthgen.engines import engine_info
 from synthgen.engines.ctgan import BATCH, EPOCHS, MAX_ROWS
 from synthgen.gan.config import DEFAULT_PRESET, PRESETS, preset
-from synthgen.job import prepare, trains_on_images
+from synthgen.job import prepare, rehearse, trains_on_images
 from synthgen.needs import encoded_width, memory_bytes, workers
 from synthgen.planning import BalancePlan
 from synthgen.quality.cost import estimate_seconds, image_seconds
@@ -69,13 +69,14 @@ class Forecast:
 def forecast(source: Source, config: BalanceConfig) -> Forecast:
     """Return what ``balance`` would do with ``source``. Raises what it would raise before training."""
     job = prepare(source, config)
+    rehearse(job)
     check, ship, split, plan = job.outline.check, job.outline.ship, job.outline.split, job.outline.plan
     dataset, train, held = job.dataset, job.dataset, job.holdout
     if len(split.holdout):
         train, held = dataset.take(split.train), dataset.take(split.holdout)
     shipped = dataset if ship == "all" else train
     plan = replace(plan, notes=(*plan.notes, *notes_of(dataset)))
-    jobs = workers(config, dataset)
+    jobs = workers(config, dataset, check)
     fit = fit_seconds(plan, shipped, config, n_rows=len(shipped))
     notes = (*plan.notes, *split.notes)
     if not isinstance(dataset, TabularDataset) and trains_on_images(plan):
@@ -93,7 +94,7 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
         _ship_sentence(ship, held),
         _START_SECONDS + _reading_seconds(dataset) + fit,
         check_seconds,
-        memory_bytes(dataset, plan, jobs if check != "none" else 1),
+        memory_bytes(dataset, plan, jobs),
         notes,
     )
 
@@ -147,7 +148,9 @@ def _check_sentence(check: str, judged: Dataset | None, plan: BalancePlan) -> st
     if judged is None:
         return "none: --holdout 0"
     counts = judged.counts()
-    rare = min(plan.adds() or counts, key=lambda label: counts[label])
+    least = Gate().folds if check == "cv" else 1  # a class of fewer is not judged
+    judgeable = [label for label in plan.adds() if counts[label] >= least] or plan.adds() or counts
+    rare = min(judgeable, key=lambda label: counts[label])
     how = f"{len(judged)} rows set aside"
     if check == "cv":
         how = "all rows cross-fitted, the generator refitted in every fold"

@@ -134,8 +134,6 @@ def _evidence(job: Job) -> tuple[CheckKind, Ship, float]:
 def planned(counts: Mapping[Label, int], config: BalanceConfig, modality: Modality) -> BalancePlan:
     """Return the plan of a configuration for classes of these sizes."""
     made = make_plan(counts, config.strategy, limits=Limits(config.max_ratio))
-    if made.tuned and modality == "image":
-        raise ConfigError("how many images to add is not tuned; give another --strategy: auto, a ratio, label=count")
     return complete(made, recipe_of(config, modality), small_class=config.small_class)
 
 

@@ -19,6 +19,9 @@ from synthgen.data.kinds import Dataset
 from synthgen.data.read import cleaned, read_table
 from synthgen.data.schema import find_label
 from synthgen.engines import load_engine
+from synthgen.engines.base import Engine, Informed
+from synthgen.engines.chooser import Chooser
+from synthgen.engines.mixed import Mixed
 from synthgen.errors import ConfigError, PublishError
 from synthgen.needs import workers
 from synthgen.planning import BalancePlan, match_label
@@ -49,7 +52,7 @@ def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, rep
         check="holdout",
         gate=Gate(metric=config.metric),
         seed=derive(config.seed, "check"),
-        jobs=workers(config, train),
+        jobs=workers(config, train, "holdout"),
         estimator=config.estimator,
         flips=config.flips,
         report=lambda share, message: report("check", share, message),
@@ -66,8 +69,10 @@ def _same_label(path: Path, like: Dataset, config: BalanceConfig, *, real: bool 
     return TabularDataset(table, like.schema, like.classes)
 
 
-def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tuple[str, ...] = ()) -> int:
-    """Write ``n`` rows of ``label`` from a published model to the parquet file ``out``; return their number.
+def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tuple[str, ...] = ()) -> Dataset:
+    """Write ``n`` rows of ``label`` from a published model to the parquet file ``out`` and return them.
+
+    A model that adds real rows again beside generated ones gives generated ones alone.
 
     ``model`` is OUT, a data/<run_id> folder of it, or the model/ folder in that. Raises DataError where there is no
     model, ConfigError where none makes rows of the label.
@@ -82,12 +87,17 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
     if known not in plan.adds():
         made = ", ".join(map(str, plan.adds())) or "none"
         raise ConfigError(f"no model makes rows of class {label!r}; there are models for: {made}")
-    engine = load_engine(shards.folder / "model" / plan.unit_of(known).name, trusted=trusted)
+    engine = _generator(load_engine(shards.folder / "model" / plan.unit_of(known).name, trusted=trusted))
     rows = engine.sample(known, n, seed=derive(seed, "sample", text_of(known)))
     partial = out.with_name(out.name + ".part")
     pq.write_table(rows.to_arrow(), partial)
     partial.replace(out)
-    return len(rows)
+    return rows
+
+
+def _generator(engine: Informed) -> Engine[Dataset]:
+    found = engine.winner if isinstance(engine, Chooser) else engine
+    return cast("Engine[Dataset]", found.generator if isinstance(found, Mixed) else found)
 
 
 def _writable(out: Path) -> None:

@@ -31,10 +31,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def workers(config: BalanceConfig, dataset: Dataset) -> int:
-    """Return how many processes check side by side: as many as asked; else as there are cores, less one for each 300 MB
-    of rows, about what one takes, so that a large table needs hardly more memory in all than a small one; and no more
-    than the memory that is left has room for."""
+def workers(config: BalanceConfig, dataset: Dataset, check: str) -> int:
+    """Return how many processes check side by side: one where there is no check; as many as asked; else as there are
+    cores, less one for each 300 MB of rows, about what one takes, so that a large table needs hardly more memory in all
+    than a small one; and no more than the memory that is left has room for."""
+    if check == "none":
+        return 1
     if config.jobs is not None:
         return config.jobs
     size = dataset.size_bytes
@@ -78,10 +80,12 @@ def check_memory(dataset: Dataset, plan: BalancePlan, jobs: int, *, name: str) -
     told = f"{name} takes about {need / 1e6:,.0f} MB of memory to balance and {room / 1e6:,.0f} MB are to be had"
     if not isinstance(dataset, TabularDataset):
         raise DataError(f"{told}; give fewer --jobs, a smaller --size, fewer images, or more memory")
+    alone = memory_bytes(dataset, plan, 1)
+    if alone <= room:
+        raise DataError(f"{told}; give fewer --jobs: with {jobs} it is so much, with one {alone / 1e6:,.0f} MB")
     sizes = {column: dataset.base.column(column).nbytes for column in dataset.schema.arrow.names}
     largest = sorted(sizes, key=lambda column: -sizes[column])[:_NAMED]
     listed = ", ".join(f"{shown(column)} ({sizes[column] / 1e6:,.0f} MB)" for column in largest)
     raise DataError(
-        f"{told}; its largest columns are {listed}: leave some out with --drop, give fewer --jobs or rows, or more "
-        "memory"
+        f"{told}; its largest columns are {listed}: leave some out with --drop, give fewer rows, or more memory"
     )

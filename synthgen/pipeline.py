@@ -178,7 +178,7 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
             check=run.record.check,
             gate=gate,
             seed=derive(config.seed, "check"),
-            jobs=workers(config, run.dataset),
+            jobs=workers(config, run.dataset, run.record.check),
             draws=DRAWS,
             drawn=run.check_draws() if run.record.check == "holdout" else None,
             estimator=config.estimator,
@@ -259,10 +259,10 @@ def balance(
     config = config or make_config(options)
     report("read", 0.0, "reading")
     job = prepare(source, config)
-    check_memory(job.dataset, job.outline.plan, workers(config, job.dataset), name=job.name)
     destination = _destination(job, out or config.out)
     with ExitStack() as stack:
         if destination is None:
+            _check_memory(job)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="synthgen-")))
             return _stages(start(job, folder), None, report)
         rehearse(job)
@@ -270,6 +270,7 @@ def balance(
         answered = answer(destination, job.key)
         if answered is not None:
             return answered
+        _check_memory(job)
         held = stack.enter_context(stage(destination, run_id=run_id_of(job.key)))
 
         def alive(name: str, share: float, message: str) -> None:
@@ -277,6 +278,10 @@ def balance(
             report(name, share, message)
 
         return _stages(start(job, held.folder), held, alive)
+
+
+def _check_memory(job: Job) -> None:
+    check_memory(job.dataset, job.outline.plan, workers(job.config, job.dataset, job.outline.check), name=job.name)
 
 
 def _stages(run: Run, held: Stage | None, report: Report) -> BalanceResult:

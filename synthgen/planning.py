@@ -142,6 +142,7 @@ def make_plan(counts: Mapping[Label, int], strategy: Strategy = "auto", *, limit
         raise DataError(f"there are rows of {len(present)} class only; add rows of another, or choose another --label")
     strategy = parse_strategy(strategy, present)
     notes: list[str] = []
+    most = _most(tuned=strategy == "tuned")
     classes = {}
     for label, want in _wanted(present, strategy).items():
         have = present[label]
@@ -153,13 +154,20 @@ def make_plan(counts: Mapping[Label, int], strategy: Strategy = "auto", *, limit
                     f"{add} rows for class {label!r} are more than {limits.max_ratio:g} times its {have} real rows; "
                     "raise --max-ratio or ask for fewer"
                 )
-            notes.append(f"class {label!r} gets {cap} rows, not the {add} asked for: --max-ratio {limits.max_ratio:g}")
+            notes.append(
+                f"class {label!r} gets {most}{cap} rows, not the {add} asked for: --max-ratio {limits.max_ratio:g}"
+            )
             add = int(cap)
         classes[label] = ClassPlan(have, have + add, add)
     total = sum(plan.want for plan in classes.values())
     if total > MAX_ROWS:
         raise ConfigError(f"the plan comes to {total:,} rows, more than the {MAX_ROWS:,} that one run may make")
     return BalancePlan(classes, tuned=strategy == "tuned", notes=tuple(notes))
+
+
+def _most(*, tuned: bool) -> str:
+    """What stands before a count: a tuned plan's are bounds."""
+    return "up to " if tuned else ""
 
 
 def parse_strategy(strategy: Strategy, counts: Mapping[Label, int]) -> Strategy:
@@ -249,7 +257,7 @@ def with_units(
     other engine is one unit per class, from that class's rows. ``small_class`` says what a class gets that has too
     few rows for the first rung: the next rung (``ladder``), nothing (``skip``) or TooFewRows (``error``).
     """
-    first = ladder[0]
+    first, most = ladder[0], _most(tuned=plan.tuned)
     classes, notes, chosen = dict(plan.classes), list(plan.notes), dict[str, list[Label]]()
     for label, add in plan.adds().items():
         have = classes[label].have
@@ -262,9 +270,11 @@ def with_units(
                 notes.append(f"{reason}: nothing added")
                 classes[label] = ClassPlan(have, have, 0)
                 continue
-            notes.append(f"{reason}: its {add} rows come from {rung.engine}")
+            notes.append(f"{reason}: its {most}{add} rows come from {rung.engine}")
         elif have <= FEW_ROWS:
-            notes.append(f"class {label!r} has {have} rows only: its {add} rows by {rung.engine} stay close to them")
+            notes.append(
+                f"class {label!r} has {have} rows only: its {most}{add} rows by {rung.engine} stay close to them"
+            )
         chosen.setdefault(rung.engine, []).append(label)
     conditional = {rung.engine: rung.conditional for rung in ladder}
     units: list[FitUnit] = []

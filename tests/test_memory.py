@@ -71,19 +71,20 @@ def test_a_large_table_leaves_fewer_processes(monkeypatch: pytest.MonkeyPatch) -
     dataset = rows()
     monkeypatch.setattr(needs, "cores", lambda: 8)
     monkeypatch.setattr(needs, "attainable_bytes", lambda: None)
-    assert needs.workers(make_config({}), dataset) == 8
+    assert needs.workers(make_config({}), dataset, "cv") == 8
     monkeypatch.setattr(needs, "WORKER_BYTES", dataset.base.nbytes // 3)
-    assert needs.workers(make_config({}), dataset) == 5
-    assert needs.workers(make_config({"jobs": 7}), dataset) == 7
+    assert needs.workers(make_config({}), dataset, "cv") == 5
+    assert needs.workers(make_config({"jobs": 7}), dataset, "cv") == 7
+    assert needs.workers(make_config({"jobs": 7}), dataset, "none") == 1
     monkeypatch.setattr(needs, "WORKER_BYTES", dataset.base.nbytes // 30)
-    assert needs.workers(make_config({}), dataset) == 1
+    assert needs.workers(make_config({}), dataset, "cv") == 1
 
 
 def test_little_memory_leaves_fewer_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutant: as many as there are cores."""
     monkeypatch.setattr(needs, "cores", lambda: 8)
     monkeypatch.setattr(needs, "attainable_bytes", lambda: 1_500_000_000)
-    assert needs.workers(make_config({}), rows()) == 3
+    assert needs.workers(make_config({}), rows(), "cv") == 3
 
 
 def test_memory_grows_with_the_table_and_the_processes() -> None:
@@ -112,6 +113,18 @@ def test_what_does_not_fit_is_refused_with_figures_before_anything_is_written(
     assert not out.exists()
     told = forecast(data, make_config({"label": "label", "engine": "oversample"}))
     assert told.memory_bytes > 300_000_000  # plan tells, and refuses nothing
+
+
+def test_processes_that_do_not_fit_are_refused_as_that(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data, options = tmp_path / "t.parquet", {"label": "label", "engine": "oversample", "jobs": 400}
+    pq.write_table(rows().table, data)
+    monkeypatch.setattr(needs, "attainable_bytes", lambda: 2_000_000_000)
+    with pytest.raises(DataError, match=r"give fewer --jobs: with 400 it is so much, with one 4\d\d MB$"):
+        pipeline.balance(data, out=tmp_path / "out", config=make_config(options))
+    done = pipeline.balance(data, out=tmp_path / "out", config=make_config({**options, "holdout": 0}))
+    assert done.published
+    monkeypatch.setattr(needs, "attainable_bytes", lambda: 0)  # and what is published is only looked up
+    assert pipeline.balance(data, out=tmp_path / "out", config=make_config({**options, "holdout": 0})).answered
 
 
 def test_a_file_that_unfolds_past_the_memory_is_refused_unread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

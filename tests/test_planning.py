@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -122,6 +123,12 @@ def test_the_cap_bites_with_a_note() -> None:
     plan = make_plan({"a": 1_000, "b": 20, "c": 500}, limits=Limits(max_ratio=2.5))
     assert plan.adds() == {"b": 50, "c": 500}
     assert plan.notes == ("class 'b' gets 50 rows, not the 980 asked for: --max-ratio 2.5",)
+
+
+def test_a_tuned_plan_s_notes_tell_bounds() -> None:
+    plan = with_units(make_plan({"a": 1_000, "b": 20, "c": 3}, "tuned"), LADDER)
+    assert len(plan.notes) > 2
+    assert all(re.search(r"(gets|its) up to \d", note) for note in plan.notes)
 
 
 def test_the_cap_is_ten_by_default_and_none_is_none() -> None:

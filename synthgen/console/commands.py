@@ -93,10 +93,12 @@ def sample(options: Options) -> None:
         out=out,
         trusted=trusted,
     )
+    again = 0 if rows.repeated is None else int(rows.repeated.sum())
     if options["json"]:
-        terminal.show_json({"rows": rows, "out": str(out)})
+        terminal.show_json({"rows": len(rows), "repeated": again, "out": str(out)})
     else:
-        terminal.show_lines([f"{rows} rows written to {out}"])
+        told = f", {again} of them real rows again" if again else ""
+        terminal.show_lines([f"{len(rows)} rows written to {out}{told}"])
 
 
 def report(run: Path, out: Path | None, open_it: bool) -> None:

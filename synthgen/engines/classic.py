@@ -31,7 +31,8 @@ from synthgen.engines.quantile import ABSENT, Draw, PoolEngine
 from synthgen.errors import TooFewRows
 from synthgen.seeding import numpy_rng
 
-NEIGHBOUR_MB = 100
+NEIGHBOUR_MB = 30
+BLOCK = 20_000  # rows drawn at a time: SMOTENC holds the five neighbours of each, categories spread out
 
 NEIGHBOURS = 5
 BESIDE = 2_000
@@ -55,19 +56,20 @@ class Smote(PoolEngine):
             return lambda n, rng: pool.encoded.take(own[rng.integers(0, len(own), n)])
         beside = np.flatnonzero(~np.isin(np.arange(len(pool.labels)), own))[:BESIDE]
         rows = pool.encoded.take(np.concatenate([own, beside]))
-        x = np.column_stack([rows.numeric.astype(np.float64), rows.codes])
+        x = np.column_stack([rows.numeric, rows.codes.astype(np.float32)])
 
         def draw(n: int, rng: np.random.Generator) -> EncodedTable:
             if n == 0:
                 return rows.take(np.arange(0))
-            made = _smote(x, len(own), layout.n_numeric, n, int(rng.integers(2**31)))
+            blocks = [min(BLOCK, n - at) for at in range(0, n, BLOCK)]
+            made = np.concatenate([_smote(x, len(own), layout.n_numeric, each, rng) for each in blocks])
             numbers, codes = made[:, : layout.n_numeric], made[:, layout.n_numeric :]
-            return EncodedTable(numeric=numbers.astype(np.float32), codes=codes.astype(np.int32))
+            return EncodedTable(numeric=numbers, codes=codes.astype(np.int32))
 
         return draw
 
 
-def _smote(x: np.ndarray, n_own: int, n_numeric: int, n: int, seed: int) -> np.ndarray:
+def _smote(x: np.ndarray, n_own: int, n_numeric: int, n: int, rng: np.random.Generator) -> np.ndarray:
     """Return (n, D) new rows for the first ``n_own`` rows of ``x``; columns from ``n_numeric`` on are codes."""
     from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC
     from sklearn import config_context
@@ -75,7 +77,8 @@ def _smote(x: np.ndarray, n_own: int, n_numeric: int, n: int, seed: int) -> np.n
     if len(x) == n_own:  # imbalanced-learn wants a second class; this one is never looked at
         x = np.concatenate([x, x[:1]])
     y = np.arange(len(x)) < n_own
-    options = {"sampling_strategy": {True: n_own + n}, "random_state": seed, "k_neighbors": min(NEIGHBOURS, n_own - 1)}
+    seed, k = int(rng.integers(2**31)), min(NEIGHBOURS, n_own - 1)
+    options = {"sampling_strategy": {True: n_own + n}, "random_state": seed, "k_neighbors": k}
     if n_numeric == x.shape[1]:
         sampler = SMOTE(**options)
     elif n_numeric == 0:

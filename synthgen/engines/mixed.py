@@ -54,6 +54,11 @@ class Mixed(Generic[Data]):
         return self._generator.info
 
     @property
+    def generator(self) -> Engine[Data]:
+        """What generates."""
+        return self._generator
+
+    @property
     def history(self) -> list[dict[str, float]]:
         """The generator's training curves; empty where it trains no network."""
         return list(getattr(self._generator, "history", []))

@@ -241,7 +241,7 @@ def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
         notes.append(
             f"learners are fitted on at most {setting.gate.max_rows:,} rows of a class, the others thinned by lot"
         )
-    rare = int(np.argmin(np.where(counts > 0, counts, counts.max())))
+    rare = int(np.argmin(np.where(judged, counts, counts.max() + 1)))
     return Problem(len(counts), rare, counts / counts.sum(), np.flatnonzero(judged), metric), notes
 
 

@@ -56,6 +56,7 @@ def conclude(setting: Setting, found: Found) -> Verdict:
         control_passes=passes,
         rare_rows=rare_rows,
         rare_label=text_of(rare),
+        unjudged=[text_of(train.classes[k]) for k in rebalanced if k not in found.problem.classes],
         check=check,
         gate=gate,
     )

@@ -117,7 +117,7 @@ def copied(copies: Copies | None, gate: Gate) -> bool:
 @dataclass(frozen=True)
 class Facts:
     """What the sentence is made from; ``best_free`` names the best free arm, or says that it differs between folds,
-    and is empty where it is doing nothing."""
+    and is empty where it is doing nothing; ``unjudged`` are the classes that get rows and have too few to judge by."""
 
     status: Status
     nothing: Estimate
@@ -128,6 +128,7 @@ class Facts:
     control_passes: bool
     rare_rows: int
     rare_label: str
+    unjudged: Sequence[str]
     check: str
     gate: Gate
 
@@ -139,13 +140,10 @@ def resolution(free: Estimate) -> float:
 
 def sentence(facts: Facts) -> str:
     """Return the verdict in words with its numbers."""
-    if facts.status == "PASS":
-        return _passed(facts)
-    if facts.status == "FAIL":
-        return _failed(facts)
-    if facts.status == "NO LIFT":
-        return _no_lift(facts)
-    return _inconclusive(facts)
+    told = {"PASS": _passed, "FAIL": _failed, "NO LIFT": _no_lift, "INCONCLUSIVE": _inconclusive}[facts.status](facts)
+    if facts.unjudged:
+        told += f" Not judged for want of real rows, though rows were added: class {', '.join(facts.unjudged)}."
+    return told
 
 
 def _passed(facts: Facts) -> str:

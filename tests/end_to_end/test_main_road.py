@@ -380,6 +380,9 @@ def test_what_tuned_adds_is_told_apart_by_origin(data, tmp_path, monkeypatch):
         "repeated": result.counts["1"].repeated,
     }
     assert result.verdict.copies.share.value == 0
+    more = draw(out, "1", 20, seed=0, out=tmp_path / "more.parquet")
+    assert len(more) == 20
+    assert not pd.read_parquet(tmp_path / "more.parquet")["x"].isin(rows["real"]["x"]).any()
 
 
 def test_labels_are_told_apart_by_value(tmp_path):

@@ -29,6 +29,14 @@ def test_smote_rows_lie_between_rows_of_the_class() -> None:
     assert rows.table.column("y").to_numpy() == pytest.approx(2 * made, abs=1e-4)
 
 
+def test_smote_draws_in_blocks_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classic, "BLOCK", 40)
+    train = mixed_table({"common": 60, "rare": 20})
+    rows = make_raw("smote").fit(train, seed=0).sample("rare", 100, seed=0)
+    assert len(rows) == 100
+    assert len(np.unique(rows.feature_hashes())) > 90
+
+
 def test_smote_takes_categories_by_vote_of_neighbours() -> None:
     rng = np.random.default_rng(0)
     x = np.r_[rng.normal(0, 1, 60), np.linspace(0, 1, 20), np.linspace(50, 51, 20)]

@@ -213,6 +213,8 @@ def test_several_and_tiny_classes_never_crash(counts: tuple[int, ...], check: st
     assert verdict.status in ("PASS", "NO LIFT", "FAIL", "INCONCLUSIVE")
     assert verdict.arms
     assert any("left out of the figures" in note for note in verdict.notes) == (min(counts) < 3)
+    assert ("Not judged for want of real rows" in verdict.sentence) == (min(counts) < 3)
+    assert check == "holdout" or verdict.rare_rows == min(n for n in counts if n >= 3)
     mean = verdict.arms[0].figures["mean"]
     assert sum(name.startswith("recall:") for name in mean) == sum(n >= 3 for n in counts)
 

@@ -109,6 +109,7 @@ def facts(status: Status, **changes: object) -> Facts:
         "control_passes": False,
         "rare_rows": 37,
         "rare_label": "fraud",
+        "unjudged": [],
         "check": "holdout",
         "gate": Gate(),
     }
@@ -139,6 +140,7 @@ def facts(status: Status, **changes: object) -> Facts:
         (facts("INCONCLUSIVE", check="cv"), ["This check has 37 rows"]),
         (facts("INCONCLUSIVE", free=UP, rails=[PAST]), ["at a price", "the Brier score by +.008 (margin +.005)"]),
         (facts("INCONCLUSIVE", control_passes=True), ["The control", "cannot be trusted"]),
+        (facts("NO LIFT", free=NIL, unjudged=["c", "d"]), ["though rows were added: class c, d."]),
         (facts("INCONCLUSIVE", free=UNKNOWN), ["37 rows of class fraud are too few"]),
     ],
 )
