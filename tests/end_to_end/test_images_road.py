@@ -38,6 +38,7 @@ from synthgen.judge import judge
 from synthgen.pipeline import start
 from synthgen.run import Run, read_input
 from synthgen.shards.image_reader import ImagePart
+from synthgen.shards.images import image_schema
 from synthgen.shards.reader import read_shards
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "data" / "make_digits.py"
@@ -149,8 +150,13 @@ def test_plan_sample_and_report_know_images(published: Path, digits: Path, tmp_p
     assert 0 < told["check_seconds"] < 600
     command("sample", published, "--label", "1", "-n", 5, "--out", tmp_path / "more.parquet")
     more = pq.read_table(tmp_path / "more.parquet").to_pylist()
-    assert [row["label"] for row in more] == ["1"] * 5
+    assert [(row["label"], row["origin"], row["index"]) for row in more] == [(1, "repeated", k) for k in range(5)]
     assert decode(more[0]["image"]["bytes"], channels=1).pixels.shape == (8, 8, 1)
+    assert pq.read_schema(tmp_path / "more.parquet").equals(image_schema(range(10)), check_metadata=True)
+    for name in ("x.png", "more"):
+        done = command("sample", published, "--label", "1", "-n", 5, "--out", tmp_path / name, code=2)
+        assert "name a file that ends in .parquet" in done.stderr
+        assert not (tmp_path / name).exists()
 
 
 @pytest.mark.parametrize("format", ["imagefolder", "parquet"])
