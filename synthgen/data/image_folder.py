@@ -25,7 +25,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 # images too, of formats that are not read: told, never left out in silence
 _OTHERS = (".gif", ".tif", ".tiff", ".svg", ".eps", ".ico", ".jp2", ".heic", ".avif", ".ppm", ".pgm", ".psd", ".dcm")
 METADATA = ("metadata.csv", "metadata.jsonl")
-_SPLITS = {"train", "test", "val", "valid", "validation"}
+SPLITS = {"train", "test", "val", "valid", "validation"}
 _FILE_NAME = "file_name"
 
 
@@ -58,7 +58,7 @@ def _by_class(folder: Path, label: str | None, least: int) -> Pictures:
         raise DataError(
             f"{folder}: {beside[0]} lies in no class folder; move such images into one, or add a metadata.csv"
         )
-    if classes and {name.lower() for name in classes} <= _SPLITS:
+    if classes and {name.lower() for name in classes} <= SPLITS:
         raise DataError(
             f"{folder} holds the splits {', '.join(classes)}, not classes; name one of them, as {folder / classes[0]}"
         )
@@ -83,13 +83,14 @@ def _by_metadata(folder: Path, name: str, label: str | None) -> Pictures:
     if _FILE_NAME not in table.schema.names:
         raise DataError(f"{path} has no column {_FILE_NAME!r}; it names the image of each row")
     names = list(map(str, table.column(_FILE_NAME).to_pylist()))
-    twice = sorted(file for file, times in Counter(names).items() if times > 1)
-    if twice:
-        raise DataError(f"{path} names {twice[0]} more than once; keep one row per image")
     for file in names:
         parts = PurePosixPath(file).parts
         if file.startswith(("/", "\\")) or not parts or ".." in parts or "\0" in file or ":" in parts[0]:
             raise DataError(f"{path} names {file!r}, which is not a path below its folder")
+    names = [PurePosixPath(file).as_posix() for file in names]  # ./cat/1.png is cat/1.png
+    twice = sorted(file for file, times in Counter(names).items() if times > 1)
+    if twice:
+        raise DataError(f"{path} names {twice[0]} more than once; keep one row per image")
     column = find_label([other for other in table.schema.names if other != _FILE_NAME], label, source=path.name)
     known = set(names)
     others = [file for file in _walk(folder, "", above=()) if _is_picture(file) and file not in known]

@@ -106,12 +106,16 @@ def _named(column: pa.ChunkedArray, schema: pa.Schema, name: str, where: str) ->
     """The labels by the names that ``huggingface`` metadata gives their codes; as they are where it gives none."""
     try:
         feature = json.loads(schema.metadata[b"huggingface"])["info"]["features"][name]
-        names = [str(text) for text in feature["names"]] if feature["_type"] == "ClassLabel" else None
+        names = feature["names"] if feature["_type"] == "ClassLabel" else None
     except (ValueError, KeyError, TypeError):
         return column
     if not names or not types.is_integer(column.type):
         return column
-    codes = column.to_pylist()
+    if not isinstance(names, list) or len({*map(str, names)}) < len(names) or any(isinstance(n, list) for n in names):
+        raise DataError(
+            f"{where}: the huggingface metadata of {name!r} names its classes {str(names)[:60]}; list different texts"
+        )
+    names, codes = [*map(str, names)], column.to_pylist()
     if any(code is not None and not 0 <= code < len(names) for code in codes):
         raise DataError(f"{where}: label column {name!r} has codes beyond the {len(names)} classes that it names")
     return pa.chunked_array([pa.array([None if code is None else names[code] for code in codes], pa.string())])

@@ -94,11 +94,13 @@ def _samples(path: Path) -> Iterator[_Sample]:
                         yield sample
                     sample = _Sample(key)
                 _add(sample, suffix.lower(), member, archive, path)
+            stream.seek(archive.offset)
+            end = stream.read(tarfile.BLOCKSIZE)
+            whole = sample is None or (sample.image is not None and bool(sample.members))
+            if end.strip(b"\0") or not (end or whole):  # tarfile takes a damaged header, or none, for the end
+                raise tarfile.ReadError
             if sample is not None:
                 yield sample
-            stream.seek(archive.offset)
-            if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
-                raise tarfile.ReadError
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{path.name} cannot be read as a plain tar; write it again, uncompressed") from error
 

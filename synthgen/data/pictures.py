@@ -154,7 +154,7 @@ class _Bad:
         name, n = self.pictures.names[row], len(self.pictures.names)
         if self.policy.bad == "error":
             raise DataError(
-                f"{name} {reason}; repair or remove it, or leave such images out with bad_images='skip'"
+                f"{name} {reason}; repair or remove it, or leave such images out with --bad-images skip"
             ) from None
         self.rows[row] = reason
         if len(self.rows) > max(1, math.floor(BAD_SHARE * n)):

@@ -9,6 +9,7 @@ import datetime
 import json
 import numbers
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import pyarrow.compute as pc
 from synthgen.data.dataset import TabularDataset, from_table
 from synthgen.data.delimited import SUFFIXES, read_delimited
 from synthgen.data.image_arrays import fitted, read_npz
-from synthgen.data.image_folder import folder_pictures, holds_pictures
+from synthgen.data.image_folder import SPLITS, folder_pictures, holds_pictures
 from synthgen.data.image_parquet import holds_image_column, parquet_pictures
 from synthgen.data.image_tar import tar_pictures
 from synthgen.data.images import ImageDataset, from_images
@@ -176,18 +177,30 @@ def _without_infinities(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
 
 def is_images(source: Source) -> bool:
     """Return whether a source is one of images, not a table: by what it is in memory, its suffix, a parquet file's
-    schema, or what a folder holds."""
+    schema, or what a folder holds. Raises DataError for a folder that holds more than one set of rows."""
     if not isinstance(source, str | Path):
         return isinstance(source, ImageDataset | tuple)
     path = Path(source)
     if not os.path.exists(path):  # noqa: PTH110  unlike Path.exists, false for names that cannot be
         return False
     if path.is_dir():
+        _check_folder(path)
         if tables := _files(path, ".parquet"):
             return holds_image_column(tables[0])
         return bool(_files(path, ".tar")) or holds_pictures(path)
     name = path.name.lower()
     return name.endswith((".npz", ".tar")) or (name.endswith((".parquet", ".pq")) and holds_image_column(path))
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse what a run published as a whole, and parquet files of several splits side by side."""
+    for folder in (path, path / "current"):
+        if os.path.isfile(folder / "manifest.json") and (folder / "train").is_dir():  # noqa: PTH113  no error to enter
+            raise DataError(f"{path} is what a run published; name the folder of its rows, {folder / 'train'}")
+    found = {re.split("[-.]", file.name.lower())[0] for file in _files(path, ".parquet")} & SPLITS
+    if len(found) > 1:
+        listed = ", ".join(sorted(found))
+        raise DataError(f"{path} holds the files of the splits {listed}; move those of one into a folder of its own")
 
 
 def read_table(path: Path, *, label: str | None = None, real: bool = True) -> pa.Table:
