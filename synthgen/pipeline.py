@@ -33,7 +33,7 @@ from synthgen.needs import check_memory, cores, workers
 from synthgen.planning import BalancePlan, FitUnit
 from synthgen.publication import BalanceResult, answer, publish_run, quarantine_run
 from synthgen.quality.fidelity import per_class
-from synthgen.quality.gate import Gate, Verdict, assess
+from synthgen.quality.gate import Gate, Verdict, assess, look
 from synthgen.quality.image_fidelity import image_fidelity
 from synthgen.rebalance import fit_unit, sample_label
 from synthgen.report.build import write_report
@@ -171,16 +171,23 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
     elif not any(len(run.read_rows(run.draw_path(label, 0))) for label in run.plan.adds()):
         verdict = Verdict.not_checked("inner splits of the training rows spoke against adding rows; nothing was added")
     else:
+        kind, seed = run.record.check, derive(config.seed, "check")
+        aside = kind == "holdout"
+        arms = build_arms(run.plan, recipe_of(config, modality_of(run.dataset)), small_class=config.small_class)
+        drawn, jobs = run.check_draws() if aside else None, workers(config, run.dataset, kind)
+        real = look(run.train, run.holdout if aside else None, gate=gate, seed=seed)
+        if real.thinned:  # a large table
+            run.release()
+            give_back()
         verdict = assess(
-            run.train,
-            arms=build_arms(run.plan, recipe_of(config, modality_of(run.dataset)), small_class=config.small_class),
-            holdout=run.holdout if run.record.check == "holdout" else None,
-            check=run.record.check,
+            real,
+            arms=arms,
+            check=kind,
             gate=gate,
-            seed=derive(config.seed, "check"),
-            jobs=workers(config, run.dataset, run.record.check),
+            seed=seed,
+            jobs=jobs,
             draws=DRAWS,
-            drawn=run.check_draws() if run.record.check == "holdout" else None,
+            drawn=drawn,
             estimator=config.estimator,
             group=config.group,
             flips=config.flips,
@@ -277,7 +284,9 @@ def balance(
             held.beat()
             report(name, share, message)
 
-        return _stages(start(job, held.folder), held, alive)
+        run = start(job, held.folder)
+        del job  # the check of a large table lets go of the rows
+        return _stages(run, held, alive)
 
 
 def _check_memory(job: Job) -> None:

@@ -66,12 +66,16 @@ class FitUnit:
 
 @dataclass(frozen=True)
 class BalancePlan:
-    """Counts per class, the trainings, and what a reader should know (a cap that bites, a rung taken)."""
+    """Counts per class, the trainings, and what a reader should know (a cap that bites, a rung taken).
+
+    ``shares``: of a plan that was scaled, each class's rows as a share of the largest's among all rows.
+    """
 
     classes: Mapping[Label, ClassPlan]
     tuned: bool = False
     units: tuple[FitUnit, ...] = ()
     notes: tuple[str, ...] = ()
+    shares: Mapping[Label, float] | None = None
 
     @property
     def total(self) -> int:
@@ -93,7 +97,9 @@ class BalancePlan:
             whole = self.classes.get(label, ClassPlan(0, 0, 0))  # a class without rows is not in the plan
             add = round(whole.add * have / whole.have) if whole.have else 0
             classes[label] = ClassPlan(have, have + add, add)
-        return BalancePlan(classes, tuned=self.tuned)
+        most = max((whole.have for whole in self.classes.values()), default=0)
+        shares = {label: whole.have / most for label, whole in self.classes.items() if most}
+        return BalancePlan(classes, tuned=self.tuned, shares=self.shares or shares)
 
     def to_json(self) -> dict[str, object]:
         """Return the plan as JSON types."""

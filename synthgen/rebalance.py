@@ -61,7 +61,7 @@ class Recipe:
             return make_engine(name, **options)
         if name == "auto":
             return make_engine(name, tuned=True, **options)
-        return make_engine("auto", candidates=(name,), amounts=AMOUNTS, **options)
+        return make_engine("auto", candidates=(name,), amounts=AMOUNTS, options={name: options})
 
     def _make_for_images(self, name: str, *, tuned: bool) -> Engine[ImageDataset]:
         if tuned:
@@ -117,8 +117,9 @@ def fit_unit(
         codes = [train.classes.index(label) for label in unit.labels]
         rows = train.take(sum((train.label_codes == code for code in codes), start=train.label_codes < 0))
     want = {label: plan.classes[label].add for label in unit.labels}
+    context = replace(context, want=want, shares=plan.shares)
     engine = recipe.make(unit.engine, tuned=plan.tuned)
-    return engine.fit(rows, seed=derive(seed, "fit", unit.name), context=replace(context, want=want))
+    return engine.fit(rows, seed=derive(seed, "fit", unit.name), context=context)
 
 
 def fit_all(
@@ -159,7 +160,7 @@ def _count(engine: Engine[Dataset], plan: BalancePlan, label: Label) -> int:
         return add
     if choice.per_row:
         counts = {other: known.have for other, known in plan.classes.items()}
-        add = modest(counts, {label: add}, per_row=choice.per_row)[label]
+        add = modest(counts, {label: add}, per_row=choice.per_row, shares=plan.shares)[label]
     return round(add * choice.amount)
 
 

@@ -127,6 +127,11 @@ class Run:
         aside = self._split[1]
         return self.dataset.take(aside) if len(aside) else None
 
+    def release(self) -> None:
+        """Let go of the rows in memory; they are read again where they are asked for."""
+        for name in ("dataset", "train", "holdout"):
+            self.__dict__.pop(name, None)
+
     @property
     def shipped(self) -> Dataset:
         """The real rows that are published in train/, and that the published generator is fitted on."""
@@ -158,7 +163,7 @@ class Run:
         first = DRAWS if "check" in self.purposes else 0
         labels = self.plan.adds()
         paths = [tuple(self.draw_path(label, first + draw) for label in labels) for draw in range(DRAWS)]
-        return WrittenDraws(tuple(paths), self.dataset.take(np.arange(0)))
+        return WrittenDraws(tuple(paths), self.dataset.take(np.arange(0)).apart())
 
     def write_rows(self, path: Path, rows: Dataset) -> None:
         """Write rows whole or not at all."""

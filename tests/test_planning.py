@@ -360,3 +360,11 @@ def test_a_plan_round_trips_through_json_with_its_types(labels: tuple[object, ..
     assert [type(label) for unit in back.units for label in unit.labels] == [
         type(label) for unit in plan.units for label in unit.labels
     ]
+
+
+def test_a_scaled_plan_remembers_the_shares_of_all_rows() -> None:
+    plan = make_plan({"a": 1000, "b": 50, "c": 250}, "tuned")
+    scaled = plan.scaled({"a": 100, "b": 50, "c": 100})
+    assert plan.shares is None
+    assert scaled.shares == {"a": 1, "b": 0.05, "c": 0.25}
+    assert scaled.scaled({"a": 50, "b": 25, "c": 50}).shares == scaled.shares

@@ -109,6 +109,13 @@ class TabularDataset:
         taken.__dict__["label_codes"] = self.label_codes[rows]
         return taken
 
+    def apart(self) -> TabularDataset:
+        """Return these rows in memory of their own, so that the table that they were taken from can go."""
+        if self.rows is None:
+            return self
+        table = self.table if len(self) else self.schema.arrow.empty_table()
+        return TabularDataset(table, self.schema, self.classes, repeated=self.repeated)
+
     def of_class(self, label: Label) -> TabularDataset:
         """Return the rows of one class. Raises ConfigError for a label that is none."""
         if label not in self.classes:

@@ -73,6 +73,10 @@ class ImageDataset:
             repeated=None if self.repeated is None else self.repeated[rows],
         )
 
+    def apart(self) -> ImageDataset:
+        """Return these images: ``take`` has copied them."""
+        return self
+
     def of_class(self, label: Label) -> ImageDataset:
         """Return the images of one class. Raises ConfigError for a label that is none."""
         if label not in self.classes:

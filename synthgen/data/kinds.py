@@ -59,6 +59,10 @@ class Dataset(Protocol):
         """Return the rows at the positions (or where the bool mask is true), in that order."""
         ...
 
+    def apart(self) -> Self:
+        """Return these rows in memory of their own, so that what they were taken from can go."""
+        ...
+
     def of_class(self, label: Label) -> Self:
         """Return the rows of one class."""
         ...

@@ -58,6 +58,7 @@ class FitContext:
     ``report(share, message)`` hears of progress, share in [0, 1]. ``checkpoints`` is a folder to resume from.
     ``base`` is a fitted engine of the same kind to continue from. ``jobs`` bounds parallel work.
     ``want``: how many rows of which labels will be asked for; None: each class up to the largest.
+    ``shares``: each class's rows as a share of the largest's, where the rows given are a part that does not keep them.
     """
 
     report: Callable[[float, str], None] = _silent
@@ -65,6 +66,7 @@ class FitContext:
     base: Informed | None = None
     jobs: int = 1
     want: Mapping[Label, int] | None = None
+    shares: Mapping[Label, float] | None = None
 
     def wanted(self, counts: Mapping[Label, int]) -> dict[Label, int]:
         """Return rows to add per label, only labels with some: ``want``, or every class up to the largest.

@@ -16,7 +16,7 @@ from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label
 from synthgen.engines import engine_info
 from synthgen.engines.base import EngineInfo
-from synthgen.engines.tournament import Budget, Fold, judgeable, make_folds
+from synthgen.engines.tournament import Budget, Fold, Options, make_folds
 from synthgen.errors import ConfigError
 
 # the first is the default: on inner splits of nine tables of 40 positives it gained most over adding nothing, in AUC
@@ -96,6 +96,7 @@ def choose(
     candidates: Sequence[str] = CANDIDATES,
     amounts: Sequence[float] = (1.0,),
     seed: int,
+    options: Mapping[str, Options] | None = None,
     budget: Budget = Budget(),  # noqa: B008
     report: Report = _silent,
 ) -> Choice:
@@ -103,7 +104,7 @@ def choose(
 
     The first candidate is the default: another is taken where its gain exceeds two standard errors, the one with the
     highest lower bound. With several ``amounts`` the engines meet at the one nearest a quarter, then the winner's
-    amounts meet; 0 (nothing added) is the default there, where it is among them.
+    amounts meet; 0 (nothing added) is the default there, where it is among them. ``options``: by candidate.
     Raises ConfigError for no candidates, an amount outside [0, 1], or several amounts for rows of one class alone,
     which hold nothing to judge them by.
     """
@@ -115,13 +116,15 @@ def choose(
         )
     wanted = {label: n for label, n in want.items() if n > 0}
     usable, left_out = _usable(train, wanted, candidates)
-    if not judgeable(train, wanted):
+    splits = make_folds(train, wanted, seed=seed, budget=budget, options=options)
+    fit, unfit = _fit_for(splits, usable, budget)
+    if not fit:
         amount = amounts[0] if len(amounts) == 1 else min(amounts)
         why = "no wanted class has rows enough to be judged on inner splits" if wanted else "nothing is wanted"
-        return Choice(usable[0], amount, f"{why}: the default", left_out)
+        return Choice(usable[0], amount, f"{why}: the default", (*left_out, *unfit))
+    usable, left_out = fit, (*left_out, *unfit)
     positive = sorted(amount for amount in amounts if amount > 0)
     probe = min(positive, key=lambda amount: abs(amount - (PROBE if len(positive) > 1 else positive[-1])), default=0.0)
-    splits = make_folds(train, wanted, seed=seed, budget=budget)
     table = Table(splits, report, total=len(usable) * len(splits) + (len(amounts) - 1) * len(splits))
     winner, scores = usable[0], left_out
     if len(usable) > 1 and positive:
@@ -157,14 +160,36 @@ def _usable(
     for name in candidates:
         info = engine_info(name)
         if fewest < info.min_rows:
-            reason = f"needs {info.min_rows} rows of a class, the smallest wanted one has {fewest}"
+            left_out.append(_out(name, f"needs {info.min_rows} rows of a class, the smallest wanted one has {fewest}"))
         elif not info.conditional:
-            reason = "models one class at a time"
+            left_out.append(_out(name, "models one class at a time"))
         else:
             usable.append(name)
-            continue
-        left_out.append(Score(name, 1.0, 0, None, None, None, None, None, reason))
     return usable or [LAST], tuple(left_out)
+
+
+def _fit_for(splits: Sequence[Fold], usable: Sequence[str], budget: Budget) -> tuple[list[str], tuple[Score, ...]]:
+    """Return the candidates that every split has rows enough for, and a line on each other one; none without splits.
+
+    A network among others needs them on the first split; one alone is looked at where it runs.
+    """
+    fewest = min((fold.train.counts()[label] for fold in splits for label in fold.adds), default=0)
+    fit, left_out = [], []
+    for name in usable if splits else ():
+        info, why = engine_info(name), ""
+        if info.trains:
+            why = _network_bar(splits[0], info, 0, budget, alone=False) if len(usable) > 1 else ""
+        elif info.min_rows > fewest:
+            why = f"needs {info.min_rows} rows of a class, the smallest has {fewest} on an inner split"
+        if why:
+            left_out.append(_out(name, why))
+        else:
+            fit.append(name)
+    return fit, tuple(left_out)
+
+
+def _out(name: str, reason: str) -> Score:
+    return Score(name, 1.0, 0, None, None, None, None, None, reason)
 
 
 class Table:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label
-from synthgen.data.split import folds
+from synthgen.data.split import Split, folds
 from synthgen.encode.base import EncodedTable
 from synthgen.encode.tabular import TabularCodec
 from synthgen.engines import make_engine, make_raw
@@ -37,6 +38,8 @@ MIN_JUDGED = 9
 MAX_JUDGED = 10
 OTHERS = -1
 
+Options = Mapping[str, object]  # as make_engine takes them
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -44,7 +47,8 @@ class Budget:
 
     ``folds`` inner splits, each thinned so that its training rows come to about ``rows`` with those added; of a
     judged class ``own`` rows stay if it has them. Its ``rounds`` of boosting; ``resamples`` for the standard error.
-    Networks train ``network_steps`` on the first ``network_folds`` splits, if every class has ``network_rows`` rows.
+    Networks train ``network_steps`` on the first ``network_folds`` splits, if every class has ``network_rows`` rows;
+    fewer, or for less time, where the own settings of the engine say so.
     """
 
     folds: int = 3
@@ -55,6 +59,13 @@ class Budget:
     network_steps: int = 300
     network_folds: int = 1
     network_rows: int = 40
+
+    def brief(self, name: str, options: Options) -> Options:
+        """Return an engine's ``options`` for a fit that competes: a network's steps (or epochs) are held."""
+        if name not in CATALOG or not CATALOG[name].info.trains:
+            return options
+        length = "epochs" if "epochs" in options else "steps"
+        return {**options, length: min(self.network_steps, cast("int", options.get(length, self.network_steps)))}
 
 
 @dataclass(eq=False)
@@ -69,6 +80,7 @@ class Fold:
     budget: Budget
     seed: int
     mixed: bool
+    options: Mapping[str, Options]
     _raw: dict[str, Engine] = field(default_factory=dict)
     _belief: Belief | None = None
     _seen: np.ndarray | None = None
@@ -116,17 +128,14 @@ class Fold:
         return self._rows[engine]
 
     def _fitted(self, name: str) -> Engine:
-        context, row = FitContext(want=self.adds), CATALOG.get(name)
-        if row is None or not ({"inner", "preset"} & set(row.options)):
-            return make_engine(name).fit(self.train, seed=derive(self.seed, "fit"), context=context)
-        if "inner" in row.options:
-            inner = str(row.options["inner"])
-            if inner not in self._raw:
-                self._raw[inner] = make_raw(inner).fit(self.train, seed=derive(self.seed, "fit"), context=context)
-            engine, overdraw = self._raw[inner], float(str(row.options.get("overdraw", 1.0)))
-        else:
-            network = make_engine(name, steps=self.budget.network_steps)
-            return network.fit(self.train, seed=derive(self.seed, "fit"), context=context)
+        context, row, options = FitContext(want=self.adds), CATALOG.get(name), self.options.get(name, {})
+        if row is None or "inner" not in row.options or options:
+            alone = make_engine(name, **self.budget.brief(name, options))
+            return alone.fit(self.train, seed=derive(self.seed, "fit"), context=context)
+        inner = str(row.options["inner"])
+        if inner not in self._raw:
+            self._raw[inner] = make_raw(inner).fit(self.train, seed=derive(self.seed, "fit"), context=context)
+        engine, overdraw = self._raw[inner], float(str(row.options.get("overdraw", 1.0)))
         if overdraw > 1 and self._belief is None:
             self._belief = Belief.fit(self.train, self.adds, seed=self.seed, codec=self._codec)
         if self._seen is None:
@@ -183,7 +192,7 @@ def ranking_figures(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) 
 
 
 def judgeable(train: TabularDataset, want: Mapping[Label, int]) -> tuple[Label, ...]:
-    """Return the wanted classes with rows enough to be judged on inner splits, the ten rarest at most.
+    """Return the wanted classes with rows enough for inner splits, equal ones counted, the ten rarest at most.
 
     None where there is no other class to tell them from.
     """
@@ -195,19 +204,32 @@ def judgeable(train: TabularDataset, want: Mapping[Label, int]) -> tuple[Label, 
 
 
 def make_folds(
-    train: TabularDataset, want: Mapping[Label, int], *, seed: int, budget: Budget, mixed: bool = False
+    train: TabularDataset,
+    want: Mapping[Label, int],
+    *,
+    seed: int,
+    budget: Budget,
+    mixed: bool = False,
+    least: int = 1,
+    options: Mapping[str, Options] | None = None,
 ) -> list[Fold]:
-    """Return the inner splits; duplicates stay together. Only judged classes get rows, in the planned ratio.
+    """Return the inner splits, none where no class can be judged; duplicates stay together.
 
-    ``mixed``: half of the rows are real ones again, as ``Mixed`` draws them.
+    Judged, and given rows in the planned ratio, are ``judgeable`` classes that stand on both sides of every split, with
+    others beside them and ``least`` rows to learn from: a class of many equal rows may not.
+    ``mixed``: half of the rows are real ones again, as ``Mixed`` draws them. ``options``: by engine, the user's own.
     """
     judged = judgeable(train, want)
+    splits = folds(train, n_folds=budget.folds, seed=derive(seed, "inner")) if judged else []
+    judged = tuple(label for label in judged if all(_tells(train, split, label, least=least) for split in splits))
+    if not judged:
+        return []
     grows = np.zeros(len(train.classes))  # rows to add per real row
     counts = train.counts()
     for label in judged:
         grows[train.classes.index(label)] = want[label] / counts[label]
     out = []
-    for k, split in enumerate(folds(train, n_folds=budget.folds, seed=derive(seed, "inner"))):
+    for k, split in enumerate(splits):
         sub = derive(seed, "fold", k)
         have = np.bincount(train.label_codes[split.train], minlength=len(grows))
         share = min(1.0, budget.rows / float(have @ (1 + grows)))
@@ -217,8 +239,15 @@ def make_folds(
         resampled = numpy_rng(sub, "resamples").poisson(1.0, (budget.resamples, len(held_rows)))
         adds = {train.classes[code]: max(1, round(share * have[code] * grows[code])) for code in np.flatnonzero(grows)}
         both = np.concatenate([weights[None], weights * resampled])
-        out.append(Fold(inner, train.take(held_rows), adds, judged, both, budget, sub, mixed))
+        out.append(Fold(inner, train.take(held_rows), adds, judged, both, budget, sub, mixed, options or {}))
     return out
+
+
+def _tells(train: TabularDataset, split: Split, label: Label, *, least: int) -> bool:
+    """Whether both sides of a split have rows of a class and of others, ``least`` of its own to learn from."""
+    own = train.label_codes == train.classes.index(label)
+    learnt, judged = own[split.train], own[split.holdout]
+    return bool(least <= learnt.sum() < len(learnt) and 0 < judged.sum() < len(judged))
 
 
 def _thinned(

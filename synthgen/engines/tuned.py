@@ -12,10 +12,10 @@ from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label
 from synthgen.engines import engine_info
 from synthgen.engines.choose import Choice, Score, Table
-from synthgen.engines.tournament import Budget, judgeable, make_folds
+from synthgen.engines.tournament import Budget, Options, make_folds
 
-# the first whose least number of rows every wanted class has on every inner split, and how many rows are added for
-# each real one at most, half of them the generator's
+# the first whose least number of rows every wanted class has on every inner split, else the last, for the classes that
+# have them; and how many rows are added for each real one at most, half of them the generator's
 GENERATORS = (("cwgan-gp", 16), ("taught", 8))
 CHEAPEST = "taught"  # what is fitted where nothing is added: no network is trained for no rows
 SHARE = 0.25
@@ -23,16 +23,24 @@ SHARE = 0.25
 LEAN, SPREAD = 0.003, 0.005
 
 
-def modest(counts: Mapping[Label, int], want: Mapping[Label, int], *, per_row: int) -> dict[Label, int]:
+def modest(
+    counts: Mapping[Label, int],
+    want: Mapping[Label, int],
+    *,
+    per_row: int,
+    shares: Mapping[Label, float] | None = None,
+) -> dict[Label, int]:
     """Return ``want`` (label -> rows to add), held to ``per_row`` a real row and to a quarter of the largest class.
 
-    A class that is less rare than that gets none.
+    A class that is less rare than that gets none. ``shares``: each class's part of the largest, where ``counts`` are
+    of a part of the rows that does not show it.
     """
     most = max(counts.values(), default=0)
     held = {}
     for label, n in want.items():
         have = counts.get(label, 0)
-        held[label] = max(0, min(n, per_row * have, round(SHARE * most) - have))
+        largest = have / shares[label] if shares else most
+        held[label] = max(0, min(n, per_row * have, round(SHARE * largest) - have))
     return held
 
 
@@ -41,6 +49,8 @@ def tune(
     *,
     want: Mapping[Label, int],
     seed: int,
+    shares: Mapping[Label, float] | None = None,
+    options: Mapping[str, Options] | None = None,
     budget: Budget = Budget(),  # noqa: B008
     report: Callable[[float, str], None] = lambda share, message: None,  # noqa: ARG005
 ) -> Choice:
@@ -52,10 +62,10 @@ def tune(
     precision; rows are added where the average is above 0.
     """
     for engine, per_row in GENERATORS:
-        held = {label: n for label, n in modest(train.counts(), want, per_row=per_row).items() if n}
-        folds = make_folds(train, held, seed=seed, budget=budget, mixed=True) if judgeable(train, held) else []
-        fewest = min((fold.train.counts()[label] for fold in folds for label in held), default=0)
-        if fewest >= engine_info(engine).min_rows:
+        least = engine_info(engine).min_rows
+        held = {label: n for label, n in modest(train.counts(), want, per_row=per_row, shares=shares).items() if n}
+        folds = make_folds(train, held, seed=seed, budget=budget, mixed=True, least=least, options=options)
+        if folds and min(fold.train.counts()[label] for fold in folds for label in held) >= least:
             break
     if not folds:
         why = "has rows enough to be judged on inner splits" if held else f"is rarer than {SHARE:.0%} of the largest"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
@@ -18,18 +18,17 @@ from synthgen.data.split import Split
 from synthgen.data.split import folds as deal
 from synthgen.errors import ConfigError
 from synthgen.quality.cells import Arm, Drawer, Outcome, Report, Tables, Task, run_tasks, spread
-from synthgen.quality.downstream import Panel, thinned
+from synthgen.quality.downstream import Panel
 from synthgen.quality.evidence import ArmEvidence, Evidence, cross_fit_evidence, holdout_evidence
 from synthgen.quality.image_panel import ImagePanel
 from synthgen.quality.rules import Gate
-from synthgen.quality.seen import Seen, seen_of
+from synthgen.quality.seen import Asked, Known, Real, Seen, judged_of
 from synthgen.quality.stats import Weights, bootstrap_weights, cross_fitted
 from synthgen.quality.tuning import Judged, Problem, with_average
 from synthgen.seeding import derive, numpy_rng
 
 INNER_FOLDS = 3
 LEAST_ROWS = 3
-MOST_JUDGED = 30_000
 JACKKNIFE = 80
 PREDICT_SHARE = 0.9
 
@@ -53,8 +52,7 @@ class Arms:
 class Setting:
     """What a check is asked: the arguments of ``assess``, looked through."""
 
-    train: Dataset
-    holdout: Dataset | None
+    real: Real
     arms: Arms
     gate: Gate
     panel: Panel | ImagePanel
@@ -65,11 +63,10 @@ class Setting:
     jobs: int
     report: Report
 
-    @cached_property
+    @property
     def seen(self) -> Seen:
-        """The training rows that arms and learners work with, drawn once for all of them."""
-        least = self.gate.max_rows if isinstance(self.panel, Panel) else len(self.train)  # of images all are seen
-        return seen_of(self.train, least=least, rng=numpy_rng(self.seed, "seen"))
+        """The training rows that arms and learners work with."""
+        return self.real.seen
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class Unfitted(Exception):
 def cross_fit(setting: Setting) -> Found:
     """Judge every arm on each fold of repeated cross-fitting, refitted on the other folds."""
     gate, seen = setting.gate, setting.seen
-    n_folds = _n_folds(setting.train, gate.folds)
+    n_folds = _n_folds(setting.real.train, gate.folds)
     problem, notes = _problem(setting, n_folds)
     cells: list[tuple[int, Split, _Rows]] = []
     for repeat in range(gate.repeats):
@@ -130,7 +127,7 @@ def cross_fit(setting: Setting) -> Found:
     return Found(problem, evidence, outcomes, made, (*notes, *failed), cells=len(cells))
 
 
-def on_holdout(setting: Setting, holdout: Dataset) -> Found:
+def on_holdout(setting: Setting, holdout: Asked) -> Found:
     """Judge every arm's draws on ``holdout``; what is tuned comes from a cross-fit of the training rows."""
     seen, arms = setting.seen, setting.arms
     problem, notes = _problem(setting, LEAST_ROWS)
@@ -143,12 +140,11 @@ def on_holdout(setting: Setting, holdout: Dataset) -> Found:
     inner = _folds(setting, problem, INNER_FOLDS, derive(setting.seed, "inner"))
     notes.extend(dict.fromkeys(note for fold in inner for note in fold.notes))
     inside = [_judged_rows(setting, fold.holdout) for fold in inner]
-    kept, weights = _thin(setting, holdout.label_codes)  # of all rows set aside: none of them is thinned before
-    asked = holdout.take(kept)
+    asked = holdout.dataset
     tasks = [_task(setting, arm, tuple(range(setting.draws)), None, None) for arm in arms.all]
     tasks += [_task(setting, arm, (j,), fold.train, inside[j]) for j, fold in enumerate(inner) for arm in arms.all]
     outcomes, made, failed = _run(setting, tasks, Tables(seen.dataset, seen.scale, asked))
-    everything = _Rows(np.arange(len(asked)), weights)
+    everything = _Rows(np.arange(len(asked)), holdout.weights)
     draws = [[_judged(asked, everything, proba, setting) for proba in whole.proba] for whole, *_ in outcomes.values()]
     folded = [
         [_judged(seen.dataset, rows, part.proba[0], setting) for rows, part in zip(inside, parts, strict=True)]
@@ -227,7 +223,7 @@ def _draw_weights(
 
 def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
     """What is judged: classes with at least ``least`` training rows, and one in the holdout."""
-    train, holdout, metric = setting.train, setting.holdout, setting.gate.primary
+    train, holdout, metric = setting.real.train, setting.real.holdout, setting.gate.primary
     counts = np.array(list(train.counts().values()))
     judged = counts >= least
     if holdout is not None:
@@ -245,7 +241,7 @@ def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
     return Problem(len(counts), rare, counts / counts.sum(), np.flatnonzero(judged), metric), notes
 
 
-def _n_folds(train: Dataset, wanted: int) -> int:
+def _n_folds(train: Known, wanted: int) -> int:
     """As many folds as asked, fewer where fewer than two classes have so many rows."""
     second = sorted(train.counts().values())[-2]
     return max(LEAST_ROWS, min(wanted, second))
@@ -284,14 +280,8 @@ def n_resamples(gate: Gate, n_classes: int) -> int:
 
 def _judged_rows(setting: Setting, rows: np.ndarray) -> _Rows:
     codes = setting.seen.dataset.label_codes[rows]
-    kept, weights = _thin(setting, codes)
+    kept, weights = judged_of(codes, len(setting.real.train.classes), seed=setting.seed)
     return _Rows(rows[kept], weights * setting.seen.scale[codes[kept]])
-
-
-def _thin(setting: Setting, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that are judged: at most 15,000 per class, fewer of each where there are many classes."""
-    cap = max(MOST_JUDGED // 30, MOST_JUDGED // len(setting.train.classes))
-    return thinned(codes, cap, numpy_rng(setting.seed, "judged"))
 
 
 def _task(setting: Setting, arm: Arm, draws: tuple[int, ...], fit: np.ndarray | None, judge: _Rows | None) -> Task:
@@ -305,7 +295,7 @@ def _task(setting: Setting, arm: Arm, draws: tuple[int, ...], fit: np.ndarray | 
         draws,
         setting.panel,
         drawn=setting.drawn if whole and arm.role == "candidate" else None,
-        hashed=arm.role == "candidate" and (whole or setting.holdout is None),
+        hashed=arm.role == "candidate" and (whole or setting.real.holdout is None),
     )
 
 

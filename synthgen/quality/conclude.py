@@ -31,7 +31,7 @@ class _Answer:
 
 def conclude(setting: Setting, found: Found) -> Verdict:
     """Return the verdict on the candidate."""
-    gate, arms, train = setting.gate, setting.arms, setting.train
+    gate, arms, train, holdout = setting.gate, setting.arms, setting.real.train, setting.real.holdout
     free = [arms.none.name, *(arm.name for arm in arms.free if arm.name in found.evidence.arms)]
     best, chosen = found.evidence.best_free(free)
     rebalanced = _rebalanced(found, arms.candidate)
@@ -44,8 +44,8 @@ def conclude(setting: Setting, found: Found) -> Verdict:
     )
     best_free = max(free, key=lambda name: chosen[name])
     rare = train.classes[found.problem.rare]
-    check: CheckKind = "cv" if setting.holdout is None else "holdout"
-    rare_rows = (setting.holdout or train).counts()[rare]
+    check: CheckKind = "cv" if holdout is None else "holdout"
+    rare_rows = (holdout or train).counts()[rare]
     facts = Facts(
         status=status,
         nothing=answer.nothing,
@@ -73,7 +73,7 @@ def conclude(setting: Setting, found: Found) -> Verdict:
         resolution=finite(resolution(answer.free)),
         rare_rows=rare_rows,
         cells=found.cells,
-        draws=setting.draws if setting.holdout is not None else 1,
+        draws=setting.draws if holdout is not None else 1,
         rebalanced=tuple(train.classes[k] for k in rebalanced),
         rails=answer.rails,
         copies=copies,
@@ -111,7 +111,7 @@ def _changes(setting: Setting, found: Found, arm: Arm) -> list[tuple[str, Infere
         ("the Brier score", evidence.infer(change("brier")), margins.brier, True),
     ]
     helped = [k for k in _rebalanced(found, arm) if k in found.problem.classes]
-    labels = [text_of(setting.train.classes[k]) for k in helped]
+    labels = [text_of(setting.real.train.classes[k]) for k in helped]
     each = [change(f"{AT_PAR}{k}") for k in helped]
     if len(helped) > 1:
         together = evidence.infer(np.mean(each, axis=0))
@@ -148,8 +148,8 @@ def _control(setting: Setting, found: Found, best: np.ndarray) -> Control | None
 def _copies(setting: Setting, found: Found, rebalanced: Sequence[int]) -> Copies | None:
     if not any(len(made.hashes) for made in found.made):
         return None
-    real = [rows for rows in (setting.train, setting.holdout) if rows is not None]
-    hashes, codes = [rows.feature_hashes() for rows in real], np.concatenate([rows.label_codes for rows in real])
+    real = [rows for rows in (setting.real.train, setting.real.holdout) if rows is not None]
+    hashes, codes = [rows.hashes for rows in real], np.concatenate([rows.label_codes for rows in real])
     train, aside = hashes[0], hashes[1] if len(hashes) > 1 else None
     counts = (
         count_copies(made.hashes, train=train if made.known is None else train[made.known], holdout=aside)
@@ -157,7 +157,7 @@ def _copies(setting: Setting, found: Found, rebalanced: Sequence[int]) -> Copies
     )
     count = sum(counts, start=CopyCount())
     natural = natural_share(np.concatenate(hashes), np.isin(codes, list(rebalanced)), alpha=setting.gate.alpha)
-    return weigh(count, natural, alpha=setting.gate.alpha, leaks=setting.holdout is not None)
+    return weigh(count, natural, alpha=setting.gate.alpha, leaks=len(real) > 1)
 
 
 def _figures(setting: Setting, found: Found, arm: Arm) -> ArmFigures:
@@ -176,4 +176,4 @@ def _figures(setting: Setting, found: Found, arm: Arm) -> ArmFigures:
 
 def _shown(figure: str, setting: Setting) -> str:
     name, colon, code = figure.partition(":")
-    return f"recall:{text_of(setting.train.classes[int(code)])}" if name == "recall" and colon else figure
+    return f"recall:{text_of(setting.real.train.classes[int(code)])}" if name == "recall" and colon else figure

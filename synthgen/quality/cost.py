@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from synthgen.quality.checks import INNER_FOLDS, JACKKNIFE, MOST_JUDGED, n_resamples
+from synthgen.quality.checks import INNER_FOLDS, JACKKNIFE, n_resamples
 from synthgen.quality.image_panel import steps_for
 from synthgen.quality.rules import Gate
+from synthgen.quality.seen import MOST_JUDGED
 
 ENLARGED = 1.7
 HOLDOUT_SHARE = 0.25

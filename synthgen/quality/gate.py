@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from synthgen.data.dataset import text_of
-from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
-from synthgen.errors import ConfigError, DataError
+from synthgen.errors import ConfigError
 from synthgen.quality.cells import Arm, Drawer, Report, fixed_arm
 from synthgen.quality.checks import LEAST_ROWS, Arms, Setting, Unfitted, cross_fit, on_holdout
 from synthgen.quality.conclude import conclude
@@ -18,15 +17,16 @@ from synthgen.quality.cost import estimate_seconds
 from synthgen.quality.downstream import MakeEstimator, Panel, load_estimator
 from synthgen.quality.image_panel import ImagePanel
 from synthgen.quality.rules import Gate, Margins
+from synthgen.quality.seen import Known, Real, look
 from synthgen.quality.verdict import CheckKind, Verdict
 
-__all__ = ["Arm", "Drawer", "Gate", "Margins", "Verdict", "assess", "estimate_seconds", "fixed_arm"]
+__all__ = ["Arm", "Drawer", "Gate", "Margins", "Verdict", "assess", "estimate_seconds", "fixed_arm", "look"]
 
 MOST_CLASSES = 100
 
 
 def assess(
-    train: Dataset,
+    train: Dataset | Real,
     *,
     arms: Sequence[Arm],
     holdout: Dataset | None = None,
@@ -52,32 +52,32 @@ def assess(
     candidate's, made earlier); cut-offs, calibrators and the best free arm come from a 3-fold cross-fit of ``train``
     with everything refitted; the interval is a BCa bootstrap over draws and holdout rows (or groups).
 
-    ``arms`` has exactly one of role none and one candidate. ``estimator`` is a ``pkg.mod:make`` or a factory of a
-    classifier that joins the panel of a table. ``flips``: mirroring an image keeps its label. ``report(share,
-    message)`` is called as parts finish. Raises ConfigError for arguments that do not fit; what the data does not allow
-    becomes a note or an INCONCLUSIVE verdict, never an error.
+    ``train`` may be what ``look`` made of training rows and holdout with the same ``gate`` and ``seed``; then
+    ``holdout`` is left out. ``arms`` has exactly one of role none and one candidate. ``estimator`` is a
+    ``pkg.mod:make`` or a factory of a classifier that joins the panel of a table. ``flips``: mirroring an image keeps
+    its label. ``report(share, message)`` is called as parts finish. Raises ConfigError for arguments that do not fit;
+    what the data does not allow becomes a note or an INCONCLUSIVE verdict, never an error.
     """
     named = _by_role(arms)
     if check not in ("cv", "holdout"):
         raise ConfigError(f"check {check!r} is unknown; known are: cv, holdout")
-    if (check == "holdout") != (holdout is not None):
+    real = train if isinstance(train, Real) else look(train, holdout, gate=gate, seed=seed)
+    if (check == "holdout") != (real.asked is not None):
         raise ConfigError("check='holdout' needs the holdout, and check='cv' takes none")
-    if holdout is not None and holdout.classes != train.classes:
-        raise DataError("the holdout's classes differ from the training rows'; read it as one table with them")
     if check == "cv" and named.candidate.fixed:
         raise ConfigError("rows that were made beforehand cannot be cross-fitted; judge them on a holdout")
     if draws < 1 or jobs < 1:
         raise ConfigError(f"draws and jobs must be 1 or more, got {draws} and {jobs}")
     make = load_estimator(estimator) if isinstance(estimator, str) else estimator
-    if make is not None and isinstance(train, ImageDataset):
+    if make is not None and real.of_images:
         raise ConfigError("an estimator judges tables; images are judged by a small network")
-    panel = ImagePanel(flips) if isinstance(train, ImageDataset) else Panel(gate.learners, make, gate.max_rows)
-    setting = Setting(train, holdout, named, gate, panel, seed, draws, drawn, group, jobs, report)
-    kind: CheckKind = "cv" if holdout is None else "holdout"
-    if (why := _cannot(train, holdout)) is not None:
+    panel = ImagePanel(flips) if real.of_images else Panel(gate.learners, make, gate.max_rows)
+    setting = Setting(real, named, gate, panel, seed, draws, drawn, group, jobs, report)
+    kind: CheckKind = "cv" if real.asked is None else "holdout"
+    if (why := _cannot(real.train, real.holdout)) is not None:
         return Verdict("INCONCLUSIVE", why, check=kind, metric=gate.metric)
     try:
-        found = cross_fit(setting) if holdout is None else on_holdout(setting, holdout)
+        found = cross_fit(setting) if real.asked is None else on_holdout(setting, real.asked)
     except Unfitted as error:
         why = "It cannot be told: the generator could not be fitted again on a part of the training rows."
         return Verdict("INCONCLUSIVE", why, check=kind, metric=gate.metric, notes=error.notes)
@@ -97,7 +97,7 @@ def _by_role(arms: Sequence[Arm]) -> Arms:
     return Arms(roles["none"][0], roles["candidate"][0], roles["free"], control)
 
 
-def _cannot(train: Dataset, holdout: Dataset | None) -> str | None:
+def _cannot(train: Known, holdout: Known | None) -> str | None:
     """Why nothing can be judged, in words, or None."""
     if len(train.classes) > MOST_CLASSES:
         return f"It cannot be told: {len(train.classes)} classes are more than the {MOST_CLASSES} that can be judged."

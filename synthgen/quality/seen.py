@@ -1,18 +1,98 @@
-"""The training rows that a check works with: all of them, or of a large class a part, drawn by lot.
+"""The real rows that a check works with: all of them, or of a large class a part, drawn by lot.
 
-May import data and quality.downstream.
+May import data and the rest of quality.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
+from synthgen.data.schema import Label
+from synthgen.errors import DataError
 from synthgen.quality.downstream import thinned
+from synthgen.quality.rules import Gate
+from synthgen.seeding import numpy_rng
 
 MOST_SEEN = 1_000_000
+MOST_JUDGED = 30_000
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a check knows of all real rows on one side: their classes (N,) and content hashes (N,), not the rows."""
+
+    classes: tuple[Label, ...]
+    label_codes: np.ndarray
+    hashes: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Dataset) -> Known:
+        """Look through ``rows``."""
+        return cls(rows.classes, rows.label_codes, rows.feature_hashes())
+
+    def __len__(self) -> int:
+        return len(self.label_codes)
+
+    def counts(self) -> Mapping[Label, int]:
+        """Return rows per class; every class is there, 0 included."""
+        return dict(zip(self.classes, np.bincount(self.label_codes, minlength=len(self.classes)).tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Real:
+    """The real rows of a check, looked through: ``seen`` of the training rows and ``asked`` of those set aside are
+    worked with, in memory of their own; of the others it is enough to know how many there are and their hashes. So a
+    large table need not stay in memory meanwhile."""
+
+    train: Known
+    holdout: Known | None
+    seen: Seen
+    asked: Asked | None
+
+    @property
+    def of_images(self) -> bool:
+        """Whether these are images."""
+        return isinstance(self.seen.dataset, ImageDataset)
+
+    @property
+    def thinned(self) -> bool:
+        """Whether it works with a part of the training rows."""
+        return len(self.seen.rows) < len(self.train)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The rows set aside that are judged, and what each weighs (more than 1 where its class was thinned)."""
+
+    dataset: Dataset
+    weights: np.ndarray
+
+
+def look(train: Dataset, holdout: Dataset | None, *, gate: Gate, seed: int) -> Real:
+    """Return what ``assess`` needs to know of the real rows, with the gate and the seed that it is given too.
+
+    Raises DataError where the two have other classes.
+    """
+    if holdout is not None and holdout.classes != train.classes:
+        raise DataError("the holdout's classes differ from the training rows'; read it as one table with them")
+    least = len(train) if isinstance(train, ImageDataset) else gate.max_rows  # of images all are seen
+    seen, asked = seen_of(train, least=least, rng=numpy_rng(seed, "seen")), None
+    if holdout is not None:
+        kept, weights = judged_of(holdout.label_codes, len(train.classes), seed=seed)  # none of them is thinned before
+        asked = Asked(holdout.take(kept).apart(), weights)
+    return Real(Known.of(train), None if holdout is None else Known.of(holdout), seen, asked)
+
+
+def judged_of(codes: np.ndarray, n_classes: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions of the rows that are judged and their weights: at most 15,000 of two classes, fewer of each
+    where there are many."""
+    cap = max(MOST_JUDGED // 30, MOST_JUDGED // n_classes)
+    return thinned(codes, cap, numpy_rng(seed, "judged"))
 
 
 @dataclass(frozen=True)
@@ -32,7 +112,7 @@ class Seen:
         return (
             f"the check works with {len(self.rows):,} of the training rows: a class of more than {self.most:,} is "
             "thinned to that by lot and weighed so that it keeps its share; what is compared with the rows to publish "
-            "is fitted on these, and copies are looked for among all",
+            "is fitted on these; copies are looked for among all, in a cross-fit among those of the fold's generator",
         )
 
     @property
@@ -52,4 +132,4 @@ def seen_of(train: Dataset, *, least: int, rng: np.random.Generator) -> Seen:
     rows, weights = thinned(train.label_codes, most_seen(len(train.classes), least=least), rng)
     scale = np.ones(len(train.classes))
     scale[train.label_codes[rows]] = weights
-    return Seen(train if len(rows) == len(train) else train.take(rows), rows, scale)
+    return Seen(train if len(rows) == len(train) else train.take(rows).apart(), rows, scale)

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from scipy import special
 
-MAX_BLOCK = 4_000_000
+MAX_BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from road_kit import frame, shards
 import synthgen
 from synthgen import pipeline
 from synthgen.config import make_config
+from synthgen.data.dataset import TabularDataset
 from synthgen.engines.choose import Choice
 from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.forecast import forecast
 from synthgen.job import prepare
 from synthgen.judge import draw
-from synthgen.shards.reader import verify
+from synthgen.shards.reader import read_shards, verify
 
 
 @pytest.fixture
@@ -383,6 +385,28 @@ def test_what_tuned_adds_is_told_apart_by_origin(data, tmp_path, monkeypatch):
     more = draw(out, "1", 20, seed=0, out=tmp_path / "more.parquet")
     assert len(more) == 20
     assert not pd.read_parquet(tmp_path / "more.parquet")["x"].isin(rows["real"]["x"]).any()
+
+
+@pytest.mark.parametrize("check", ["cv", "holdout"])
+def test_a_large_table_is_not_held_in_memory_while_it_is_checked(data, tmp_path, monkeypatch, check):
+    """Red when the run keeps its rows, what a check works with is a view of them, or the job outlives the start."""
+    held = []
+
+    def assess(*arguments, **options):
+        gc.collect()
+        found = [each for each in gc.get_objects() if isinstance(each, TabularDataset) and each.base.num_rows > 200]
+        held.append(len(found))
+        return judge(*arguments, **options)
+
+    judge = pipeline.assess
+    monkeypatch.setattr(pipeline, "assess", assess)
+    monkeypatch.setattr("synthgen.quality.seen.most_seen", lambda n_classes, *, least: 100)
+    out = tmp_path / "out"
+    options = {"engine": "oversample", "holdout": 0.25 if check == "holdout" else None, "check": check}
+    result = quick(data, out, gate="report-only", **options)
+    assert held == [0]
+    assert any("thinned" in note for note in result.verdict.notes)
+    assert len(read_shards(out).train) >= 300
 
 
 def test_labels_are_told_apart_by_value(tmp_path):

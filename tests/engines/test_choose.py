@@ -21,6 +21,8 @@ from synthgen.engines.contract import mixed_table
 from synthgen.engines.quantile import Delta
 from synthgen.engines.tournament import Budget, judgeable, make_folds, ranking_figures
 from synthgen.errors import ConfigError
+from synthgen.planning import make_plan
+from synthgen.rebalance import Recipe, complete, fit_all, sample_all
 
 SMALL = Budget(rows=800, own=200, rounds=15, resamples=30, network_steps=4, network_rows=20)
 WIDTH = 4
@@ -297,3 +299,57 @@ def test_an_amount_adds_that_share_of_the_rows(monkeypatch: pytest.MonkeyPatch) 
         part.scores("copula", amount)
     whole = part.adds[1]
     assert [size - len(part.train) for size in sizes] == [0, round(0.5 * whole), whole]
+
+
+def equal_rows(n_rest: int, n_own: int, *, equal: int) -> TabularDataset:
+    """``equal`` of the class's rows are one row again and again."""
+    train = gaussians(n_rest, n_own)
+    own = np.flatnonzero(train.label_codes == 1)
+    first, others = own[:equal], own[equal:]
+    kept = np.r_[np.flatnonzero(train.label_codes == 0), np.repeat(own[0], len(first)), others]
+    return train.take(kept)
+
+
+@pytest.mark.parametrize("name", ["auto", "taught", "delta", "smote", "oversample", "cwgan-gp"])
+@pytest.mark.parametrize("strategy", ["auto", "tuned"])
+@pytest.mark.parametrize(("n_own", "equal"), [(12, 12), (12, 11), (10, 6), (24, 24)])
+def test_equal_rows_of_a_class_stand_on_one_side_and_nothing_fails(
+    name: str, strategy: str, n_own: int, equal: int
+) -> None:
+    """Red when candidates, or classes to judge, are taken by the rows of the whole table."""
+    train = equal_rows(300, n_own, equal=equal)
+    recipe = Recipe(name, {"budget": SMALL} if name == "auto" else {}, {"steps": 4})
+    plan = complete(make_plan(train.counts(), strategy), recipe)
+    (rows,) = sample_all(fit_all(train, plan, recipe, seed=0), plan, seed=0)
+    assert len(rows) == plan.total or strategy == "tuned"
+    if equal == n_own == 12 and strategy == "tuned":  # more than 20 count as a value that many share
+        assert len(rows) == 0
+
+
+def test_what_an_inner_split_has_too_few_rows_for_does_not_compete() -> None:
+    train = equal_rows(300, 10, equal=6)
+    choice = choose(train, want={1: 290}, candidates=("taught", "delta", "smote"), seed=0, budget=SMALL)
+    assert choice.engine == "delta"
+    reasons = {score.engine: score.reason for score in choice.scores}
+    assert reasons["taught"] == "needs 5 rows of a class, the smallest has 3 on an inner split"
+    alone = choose(train, want={1: 290}, candidates=("taught",), amounts=(0, 1), seed=0, budget=SMALL)
+    assert (alone.engine, alone.amount) == ("taught", 0)
+    assert "rows enough to be judged" in alone.reason
+
+
+def test_one_class_of_equal_rows_does_not_keep_others_from_being_judged() -> None:
+    train = mixed_table({"a": 100, "b": 20, "c": 12})
+    codes = train.label_codes
+    train = train.take(np.r_[np.flatnonzero(codes < 2), np.repeat(np.flatnonzero(codes == 2)[:1], 12)])
+    assert judgeable(train, {"b": 80, "c": 88}) == ("c", "b")
+    parts = make_folds(train, {"b": 80, "c": 88}, seed=0, budget=SMALL)
+    assert [part.judged for part in parts] == [("b",)] * 3
+    assert make_folds(train, {"c": 88}, seed=0, budget=SMALL) == []
+
+
+def test_a_network_named_first_that_no_split_has_rows_for_is_not_the_default() -> None:
+    """Red (KeyError) when the others are compared with a network that did not run."""
+    choice = choose(gaussians(200, 24), want={1: 100}, candidates=("cwgan-gp", "delta", "smote"), seed=0, budget=SMALL)
+    assert choice.engine in ("delta", "smote")
+    network = next(score for score in choice.scores if score.engine == "cwgan-gp")
+    assert network.reason == "the smallest class has 16 rows on an inner split, a network is tried from 20"

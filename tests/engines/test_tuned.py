@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from synthgen.arms import build_arms
 from synthgen.data.dataset import TabularDataset, from_table
-from synthgen.engines import load_engine, make_engine, save_engine, tuned
+from synthgen.engines import load_engine, make_engine, save_engine, tournament, tuned
 from synthgen.engines.auto import AutoEngine
 from synthgen.engines.base import FitContext
 from synthgen.engines.choose import Choice, Table
@@ -168,3 +169,66 @@ def test_a_class_on_a_lower_rung_is_tuned_too() -> None:
     plan = complete(make_plan(train.counts(), "tuned"), recipe)
     assert plan.unit_of(1).engine == "smote"
     assert [len(rows) for rows in sample_all(fit_all(train, plan, recipe, seed=0), plan, seed=0)] == [0]
+
+
+@pytest.mark.parametrize("part", [1, 3])
+def test_a_check_of_thinned_rows_adds_the_share_that_is_published(monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    """Red when a quarter of the largest class is that of the rows at hand."""
+    fixed_gain(monkeypatch, 0.05, 0.01)
+    judged = []
+    make_folds = tuned.make_folds
+    monkeypatch.setattr(tuned, "make_folds", lambda *a, **k: judged.append(dict(a[1])) or make_folds(*a, **k))
+    recipe = Recipe("auto", {"budget": replace(SMALL, network_steps=2), "steps": 2})
+    plan = make_plan({0: 4000, 1: 300}, "tuned")
+    (arm,) = (arm for arm in build_arms(plan, recipe) if arm.role == "candidate")
+    rows = arm.prepare(gaussians(400, 300 // part), 0)(0)
+    assert len(rows) == (1000 - 300) // part  # a quarter of the 4,000, in all
+    assert judged[0] == {1: 700 // part}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "inner"),
+    [
+        ("ctgan", {"steps": 2, "max_minutes": 0.5}, {"steps": 2, "max_minutes": 0.5}),
+        ("ctgan", {"epochs": 2}, {"epochs": 2}),
+        ("ctgan", {"epochs": 5}, {"epochs": 3}),
+        ("cwgan-gp", {"steps": 9, "overdraw": 2.0}, {"steps": 3, "overdraw": 2.0}),
+        ("copula", {"overdraw": 2.0}, {"overdraw": 2.0}),
+        ("oversample", {}, {}),
+    ],
+)
+def test_a_named_engine_competes_as_it_was_asked_for_and_no_longer_than_the_budget(
+    monkeypatch: pytest.MonkeyPatch, name: str, given: dict[str, object], inner: dict[str, object]
+) -> None:
+    """Red when inner fits leave the user's settings out, or its own options are taken for the network's of auto."""
+    if name == "ctgan":
+        pytest.importorskip("ctgan")
+    made = []
+    make = tournament.make_engine
+    monkeypatch.setattr(tournament, "make_engine", lambda *a, **k: made.append((*a, k)) or make(*a, **k))
+    budget = replace(SMALL, network_steps=3)
+    engine = AutoEngine(candidates=(name,), amounts=(0, 1), budget=budget, options={name: given})
+    engine.fit(gaussians(120, 44), seed=0)
+    assert engine.choice.engine == name
+    assert made
+    assert all(each == (name, inner) for each in made)
+    if name in ("ctgan", "cwgan-gp") and "steps" in given:
+        assert engine.history[-1]["step"] == given["steps"]
+
+
+def test_what_a_named_engine_does_not_take_is_refused_before_anything_is_fitted() -> None:
+    engine = Recipe("copula", {"overdraw": 2.0}).make("copula", tuned=True)
+    assert isinstance(engine, AutoEngine)
+    assert engine._options == {"copula": {"overdraw": 2.0}}
+    for name in ("ctgan", "cwgan-gp", "copula"):
+        if name == "ctgan":
+            pytest.importorskip("ctgan")
+        with pytest.raises(ConfigError, match="colour"):
+            Recipe(name, {"colour": "red"}).make(name, tuned=True)
+
+
+def test_settings_of_auto_reach_networks_that_compete() -> None:
+    auto = AutoEngine(candidates=("delta", "cwgan-gp"), steps=2, options={"cwgan-gp": {"overdraw": 2.0}})
+    assert auto._options == {"cwgan-gp": {"steps": 2, "overdraw": 2.0}}
+    assert Budget().brief("cwgan-gp", {"steps": 2}) == {"steps": 2}
+    assert Budget().brief("delta", {}) == {}

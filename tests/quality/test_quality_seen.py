@@ -7,7 +7,7 @@ import pytest
 from quality_kit import NONE, QUICK, REPEATED, WEIGHTS, arms, real_rows, repeated, table
 
 from synthgen.data.dataset import TabularDataset
-from synthgen.quality import cells, checks, evidence, seen, stats
+from synthgen.quality import cells, evidence, seen, stats
 from synthgen.quality.downstream import Panel, predict
 from synthgen.quality.gate import Arm, Drawer, Gate, assess, fixed_arm
 from synthgen.quality.seen import seen_of
@@ -98,18 +98,21 @@ def test_copies_of_rows_that_the_lot_left_out_are_found() -> None:
     assert verdict.copies.n_rows == 800
 
 
-def test_copies_in_a_fold_are_those_of_the_rows_that_its_generator_saw() -> None:
-    """Mutant: look for a fold's copies among all training rows."""
-    train = table(600, 150)
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("n_rare", [150, 400])
+def test_copies_in_a_fold_are_those_of_the_rows_that_its_generator_saw(n_rare: int) -> None:
+    """Mutants: look for a fold's copies among all training rows; say in the notes that they are."""
+    train = table(3000, n_rare)
     own = train.of_class(1)
     verdict = assess(train, arms=arms(real_rows(own)), gate=SMALL, seed=0)
     assert verdict.copies is not None
-    assert verdict.copies.share.value == pytest.approx(2 / 3, abs=0.02)
+    assert verdict.copies.share.value == pytest.approx(2 / 3 * min(1, 300 / n_rare), abs=0.02)
+    assert any(note.endswith("in a cross-fit among those of the fold's generator") for note in verdict.notes)
 
 
 def test_leaks_are_looked_for_among_all_rows_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutant: look among the judged rows of the holdout, which are thinned too."""
-    monkeypatch.setattr(checks, "MOST_JUDGED", 300)
+    monkeypatch.setattr(seen, "MOST_JUDGED", 300)
     holdout = table(1500, 400, seed=1)
     own = holdout.of_class(1)
     verdict = assess(
