@@ -18,7 +18,7 @@ from synthgen.data.notes import notes_of
 from synthgen.engines import engine_info
 from synthgen.engines.ctgan import BATCH, EPOCHS, MAX_ROWS
 from synthgen.gan.config import DEFAULT_PRESET, PRESETS, preset
-from synthgen.job import prepare, recipe_of, rehearse
+from synthgen.job import prepare, rehearse, trains_on_images
 from synthgen.needs import encoded_width, memory_bytes, workers
 from synthgen.planning import BalancePlan
 from synthgen.quality.cost import estimate_seconds, image_seconds
@@ -79,7 +79,7 @@ def forecast(source: Source, config: BalanceConfig) -> Forecast:
     jobs = workers(config, dataset, check)
     fit = fit_seconds(plan, shipped, config, n_rows=len(shipped))
     notes = (*plan.notes, *split.notes)
-    if not isinstance(dataset, TabularDataset) and plan.total and recipe_of(config, "image").trains:
+    if not isinstance(dataset, TabularDataset) and trains_on_images(plan):
         notes = (*notes, "what a network of images takes to train is not in these seconds")
     judged = {"cv": train, "holdout": held, "none": None}[check]
     check_seconds = 0.0

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import pyarrow as pa
 
 from synthgen.data.images import ImageDataset
 from synthgen.data.schema import Label
 from synthgen.engines.base import Engine
 from synthgen.rebalance import sample_seed
 from synthgen.run import Run
-from synthgen.shards.images import ImageFormat, ImageGroup, write_images
+from synthgen.shards.images import ImageFormat, ImageGroup, image_table, write_images
 from synthgen.shards.manifest import FileEntry, Origin
 
 FORMAT: ImageFormat = "webdataset"
@@ -40,7 +41,16 @@ def _groups(run: Run, label: Label) -> list[ImageGroup]:
     """A label's draw by origin; (model, seed, label, index) names each image, index being its place in the draw."""
     rows = cast("ImageDataset", run.read_rows(run.draw_path(label, 0)))
     model = folder_hash(run.model_folder(run.plan.unit_of(label).name))
-    seed, again = sample_seed(run.config.seed, label), _repeated(rows)
+    return _by_origin(rows, model, sample_seed(run.config.seed, label))
+
+
+def drawn_table(rows: ImageDataset, model: Path, *, seed: int) -> pa.Table:
+    """Return a draw of the engine in the folder ``model`` as the rows that parquet shards have, in its own order."""
+    return image_table(_by_origin(rows, folder_hash(model), seed), rows.classes)
+
+
+def _by_origin(rows: ImageDataset, model: str, seed: int) -> list[ImageGroup]:
+    again = _repeated(rows)
     places: list[tuple[Origin, np.ndarray]] = [
         ("repeated", np.flatnonzero(again)),
         ("synthetic", np.flatnonzero(~again)),

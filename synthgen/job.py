@@ -19,6 +19,7 @@ from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset, Modality, modality_of
 from synthgen.data.schema import Label
 from synthgen.data.split import Split, split_holdout
+from synthgen.engines.image_catalog import may_train
 from synthgen.errors import ConfigError
 from synthgen.planning import BalancePlan, Limits, make_plan
 from synthgen.quality.downstream import load_estimator
@@ -121,9 +122,9 @@ def _evidence(job: Job) -> tuple[CheckKind, Ship, float]:
         if config.ship == "train":
             raise ConfigError("--ship train leaves a holdout out of DATA; with --holdout-data there is none in it")
         return "holdout", "all", 0.0
-    rarest = min(n for n in job.dataset.counts().values() if n)
-    folds = rarest < CV_BELOW and not config.time
-    if isinstance(job.dataset, ImageDataset) and recipe_of(config, "image").trains:
+    counts = job.dataset.counts()
+    folds = min(n for n in counts.values() if n) < CV_BELOW and not config.time
+    if folds and isinstance(job.dataset, ImageDataset) and trains_on_images(planned(counts, config, "image")):
         folds = False  # a network of images takes minutes: in every fold again, hours
     check: CheckKind = config.check or ("cv" if folds else "holdout")
     ship: Ship = config.ship or ("all" if check == "cv" else "train")
@@ -134,6 +135,12 @@ def planned(counts: Mapping[Label, int], config: BalanceConfig, modality: Modali
     """Return the plan of a configuration for classes of these sizes."""
     made = make_plan(counts, config.strategy, limits=Limits(config.max_ratio))
     return complete(made, recipe_of(config, modality), small_class=config.small_class)
+
+
+def trains_on_images(plan: BalancePlan) -> bool:
+    """Return whether one of the plan's trainings may be that of a network of images."""
+    sizes = {unit: max(plan.classes[label].have for label in unit.labels) for unit in plan.units}
+    return any(may_train(unit.engine, images) for unit, images in sizes.items())
 
 
 def recipe_of(config: BalanceConfig, modality: Modality) -> Recipe:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from synthgen.arms import fixed_arms
 from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
 from synthgen.data.read import cleaned, read_table
 from synthgen.data.schema import find_label
@@ -23,6 +24,7 @@ from synthgen.engines.base import Engine, Informed
 from synthgen.engines.chooser import Chooser
 from synthgen.engines.mixed import Mixed
 from synthgen.errors import ConfigError, PublishError
+from synthgen.image_parts import drawn_table
 from synthgen.needs import workers
 from synthgen.planning import BalancePlan, match_label
 from synthgen.quality.gate import Gate, Verdict, assess
@@ -41,7 +43,7 @@ def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, rep
     """
     report("read", 0.0, "reading")
     train = read_input(real, config, label=config.label)
-    made = aligned(_same_label(synthetic, train, config), train, name=synthetic.name)
+    made = aligned(_same_label(synthetic, train, config, real=False), train, name=synthetic.name)
     held = aligned(_same_label(holdout, train, config), train, name=holdout.name)
     held = untouched(held, train, name=holdout.name)
     report("check", 0.0, "checking on the holdout")
@@ -59,10 +61,10 @@ def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, rep
     )
 
 
-def _same_label(path: Path, like: Dataset, config: BalanceConfig) -> Dataset:
+def _same_label(path: Path, like: Dataset, config: BalanceConfig, *, real: bool = True) -> Dataset:
     if not isinstance(like, TabularDataset):
-        return read_input(path, config, label=like.label, like=like)
-    table = read_table(path, label=like.label)
+        return read_input(path, config, label=like.label, like=like, real=real)
+    table = read_table(path, label=like.label, real=real)
     find_label(table.schema.names, like.label, source=path.name)
     names = [name for name in table.schema.names if name not in config.drop]
     table, _ = cleaned(table.select(names), label=like.label, drop_unlabelled=config.drop_unlabelled, inf=config.inf)
@@ -72,12 +74,15 @@ def _same_label(path: Path, like: Dataset, config: BalanceConfig) -> Dataset:
 def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tuple[str, ...] = ()) -> Dataset:
     """Write ``n`` rows of ``label`` from a published model to the parquet file ``out`` and return them.
 
-    A model that adds real rows again beside generated ones gives generated ones alone.
+    A model that adds real rows again beside generated ones gives generated ones alone. Images are written as the rows
+    that parquet shards have.
 
     ``model`` is OUT, a data/<run_id> folder of it, or the model/ folder in that. Raises DataError where there is no
     model, ConfigError where none makes rows of the label.
     """
     _writable(out)
+    if out.suffix.lower() not in (".parquet", ".pq"):
+        raise ConfigError(f"--out {out} is written as parquet; name a file that ends in .parquet")
     if n < 0:
         raise ConfigError(f"-n must be 0 or more, got {n}")
     folder = model.parent if model.name == "model" and model.is_dir() else model
@@ -87,10 +92,11 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
     if known not in plan.adds():
         made = ", ".join(map(str, plan.adds())) or "none"
         raise ConfigError(f"no model makes rows of class {label!r}; there are models for: {made}")
-    engine = _generator(load_engine(shards.folder / "model" / plan.unit_of(known).name, trusted=trusted))
-    rows = engine.sample(known, n, seed=derive(seed, "sample", text_of(known)))
+    saved, drawn = shards.folder / "model" / plan.unit_of(known).name, derive(seed, "sample", text_of(known))
+    rows = _generator(load_engine(saved, trusted=trusted)).sample(known, n, seed=drawn)
     partial = out.with_name(out.name + ".part")
-    pq.write_table(rows.to_arrow(), partial)
+    table = drawn_table(rows, saved, seed=drawn) if isinstance(rows, ImageDataset) else rows.to_arrow()
+    pq.write_table(table, partial)
     partial.replace(out)
     return rows
 

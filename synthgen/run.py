@@ -28,7 +28,8 @@ from synthgen.data.dataset import TabularDataset
 from synthgen.data.image_store import load_images, save_images
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
-from synthgen.data.read import is_images, load, load_table
+from synthgen.data.pictures import ImagePolicy
+from synthgen.data.read import is_images, load_table, read_images
 from synthgen.data.schema import Label, index_columns
 from synthgen.data.split import Split
 from synthgen.errors import DataError
@@ -235,8 +236,11 @@ def save_input(folder: Path, dataset: Dataset) -> Path:
     return path
 
 
-def read_input(source: Source, config: BalanceConfig, *, label: str | None, like: Dataset | None = None) -> Dataset:
-    """Return the dataset of a source, read as the configuration says; images at the size of ``like``.
+def read_input(
+    source: Source, config: BalanceConfig, *, label: str | None, like: Dataset | None = None, real: bool = True
+) -> Dataset:
+    """Return the dataset of a source, read as the configuration says; images at the size of ``like``, to which they
+    are additions, of one class or more; ``real`` images alone, or generated ones too.
 
     Raises ConfigError for options of tables with images and of images with a table.
     """
@@ -245,7 +249,8 @@ def read_input(source: Source, config: BalanceConfig, *, label: str | None, like
     if images:
         size = like.shape[0] if isinstance(like, ImageDataset) else config.size
         side = _SIDE_ON_GPU if _on_gpu(config.device) else _SIDE
-        return load(source, label=label, size=size, max_size=side, bad_images=config.bad_images)
+        policy = ImagePolicy(size, side, bad=config.bad_images, least=2 if like is None else 1, real=real)
+        return read_images(source, policy, label=label)
     return load_table(
         source,
         label=label,

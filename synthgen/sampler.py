@@ -169,6 +169,7 @@ _WORDS = (
     (re.compile(r"raise --max-ratio or ask for fewer"), "ask for fewer"),
     (re.compile(r"(?:choose )?another --label|--label"), "another y"),
     (re.compile(r"--strategy"), "sampling_strategy"),
+    (re.compile(r"with C 1, 3 or 4$"), "with C 1 or 3"),
 )
 
 

@@ -206,7 +206,7 @@ def test_images_of_another_type_are_refused_in_one_line() -> None:
     for X, says in (
         (np.zeros((20, 8, 8)), "images are of type float64; give them as uint8"),
         (np.zeros((20, 8, 8, 4), np.uint8), "the images have 4 channels"),
-        (np.zeros((20, 8, 8, 2), np.uint8), "images are of shape"),
+        (np.zeros((20, 8, 8, 2), np.uint8), r"images are of shape .* \(N, H, W, C\) with C 1 or 3$"),
     ):
         with pytest.raises(DataError, match=says):
             Balancer().fit_resample(X, y)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 WHOLE = 200_000
+_REMEDY = "remove those rows first, or leave them out with --drop-unlabelled"
 _LABEL_TYPES = (
     types.is_string,
     types.is_large_string,
@@ -202,7 +203,7 @@ def from_table(
         raise DataError("the dataset is empty: 0 rows; it needs rows of two classes or more")
     schema = infer_schema(table, label=label, drop=drop, categorical=categorical)
     kept = _one_dictionary(table.select(schema.arrow.names))
-    return TabularDataset(kept, schema, classes_of(kept.column(label), name=label))
+    return TabularDataset(kept, schema, classes_of(kept.column(label), name=label, remedy=_REMEDY))
 
 
 def _one_dictionary(table: pa.Table) -> pa.Table:
@@ -236,8 +237,11 @@ def codes_of(column: pa.ChunkedArray, classes: Sequence[Label], *, name: str) ->
     return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int32)
 
 
-def classes_of(column: pa.ChunkedArray, *, name: str) -> tuple[Label, ...]:
-    """Return the sorted values of a label column; DataError where labels are missing, continuous, too few or many."""
+def classes_of(
+    column: pa.ChunkedArray, *, name: str, least: int = 2, remedy: str = "remove those rows first"
+) -> tuple[Label, ...]:
+    """Return the sorted values of a label column; DataError where labels are missing (with the ``remedy``), continuous,
+    fewer than ``least`` or too many."""
     values = _plain(column)
     if not any(fits(values.type) for fits in _LABEL_TYPES):
         raise DataError(
@@ -249,10 +253,7 @@ def classes_of(column: pa.ChunkedArray, *, name: str) -> tuple[Label, ...]:
     if types.is_floating(values.type):
         missing += pc.sum(pc.is_nan(values)).as_py() or 0
     if missing:
-        raise DataError(
-            f"label column {name!r} is missing in {missing} of {len(values)} rows; remove those rows first, "
-            "or leave them out with --drop-unlabelled"
-        )
+        raise DataError(f"label column {name!r} is missing in {missing} of {len(values)} rows; {remedy}")
     distinct = pc.unique(values)
     if types.is_floating(values.type) and any(not value.is_integer() for value in distinct[:5000].to_pylist()):
         raise DataError(
@@ -263,7 +264,7 @@ def classes_of(column: pa.ChunkedArray, *, name: str) -> tuple[Label, ...]:
             f"label column {name!r} has {len(distinct)} classes, more than the {MAX_CLASSES} that can be balanced; "
             "choose another --label"
         )
-    if len(distinct) < 2:
+    if len(distinct) < least:
         raise DataError(f"label column {name!r} has one class only, {distinct[0].as_py()!r}; choose another --label")
     return tuple(sorted(distinct.to_pylist()))
 

@@ -21,7 +21,7 @@ from synthgen.errors import DataError
 _IMAGES, _LABELS = ("images", "x"), ("labels", "y")
 
 
-def read_npz(path: Path, *, label: str | None) -> ImageDataset:
+def read_npz(path: Path, *, label: str | None, least: int = 2) -> ImageDataset:
     """Return the images of an .npz file with ``images`` or ``x`` (uint8) and ``labels`` or ``y`` (in any case).
 
     Raises DataError for other names, for objects, for more than 4 GiB, and for a file that cannot be read.
@@ -38,7 +38,7 @@ def read_npz(path: Path, *, label: str | None) -> ImageDataset:
             f"{path.name} cannot be read as .npz of plain arrays; write it again with numpy.savez, without objects"
         ) from error
     names = [f"{path.name} row {row}" for row in range(len(images))] if images.ndim else None
-    return from_images(images, labels, label=label or "label", names=names)
+    return from_images(images, labels, label=label or "label", names=names, least=least)
 
 
 def fitted(dataset: ImageDataset, policy: ImagePolicy) -> ImageDataset:

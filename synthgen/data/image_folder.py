@@ -10,6 +10,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -24,7 +25,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 # images too, of formats that are not read: told, never left out in silence
 _OTHERS = (".gif", ".tif", ".tiff", ".svg", ".eps", ".ico", ".jp2", ".heic", ".avif", ".ppm", ".pgm", ".psd", ".dcm")
 METADATA = ("metadata.csv", "metadata.jsonl")
-_SPLITS = {"train", "test", "val", "valid", "validation"}
+SPLITS = {"train", "test", "val", "valid", "validation"}
 _FILE_NAME = "file_name"
 
 
@@ -36,7 +37,7 @@ def holds_pictures(folder: Path) -> bool:
     return any(_is_picture(name) for top in tops for _, _, names in os.walk(top) for name in names)
 
 
-def folder_pictures(folder: Path, *, label: str | None) -> Pictures:
+def folder_pictures(folder: Path, *, label: str | None, least: int = 2) -> Pictures:
     """Return the images of a folder. With a metadata file its ``label`` column; else the class folders' names.
 
     A class folder's images may lie in folders of their own below it. Files that are no images are left out with a
@@ -46,10 +47,10 @@ def folder_pictures(folder: Path, *, label: str | None) -> Pictures:
     found = [name for name in METADATA if (folder / name).is_file()]
     if len(found) > 1:
         raise DataError(f"{folder} holds {' and '.join(found)}; keep one of them")
-    return _by_metadata(folder, found[0], label) if found else _by_class(folder, label)
+    return _by_metadata(folder, found[0], label) if found else _by_class(folder, label, least)
 
 
-def _by_class(folder: Path, label: str | None) -> Pictures:
+def _by_class(folder: Path, label: str | None, least: int) -> Pictures:
     names = _entries(folder)
     classes = [name for name in names if (folder / name).is_dir()]
     beside = [name for name in names if name not in classes and _is_picture(name)]
@@ -57,11 +58,11 @@ def _by_class(folder: Path, label: str | None) -> Pictures:
         raise DataError(
             f"{folder}: {beside[0]} lies in no class folder; move such images into one, or add a metadata.csv"
         )
-    if len(classes) > 1 and {name.lower() for name in classes} <= _SPLITS:
+    if classes and {name.lower() for name in classes} <= SPLITS:
         raise DataError(
             f"{folder} holds the splits {', '.join(classes)}, not classes; name one of them, as {folder / classes[0]}"
         )
-    if len(classes) == 1:
+    if len(classes) == 1 < least:
         raise DataError(f"{folder} holds one class folder only, {classes[0]!r}; it needs two classes or more")
     paths, labels, strays = list[str](), list[str](), [name for name in names if name not in classes]
     for name in classes:
@@ -82,18 +83,21 @@ def _by_metadata(folder: Path, name: str, label: str | None) -> Pictures:
     if _FILE_NAME not in table.schema.names:
         raise DataError(f"{path} has no column {_FILE_NAME!r}; it names the image of each row")
     names = list(map(str, table.column(_FILE_NAME).to_pylist()))
-    twice = sorted(file for file, times in Counter(names).items() if times > 1)
-    if twice:
-        raise DataError(f"{path} names {twice[0]} more than once; keep one row per image")
     for file in names:
         parts = PurePosixPath(file).parts
         if file.startswith(("/", "\\")) or not parts or ".." in parts or "\0" in file or ":" in parts[0]:
             raise DataError(f"{path} names {file!r}, which is not a path below its folder")
+    names = [PurePosixPath(file).as_posix() for file in names]  # ./cat/1.png is cat/1.png
+    twice = sorted(file for file, times in Counter(names).items() if times > 1)
+    if twice:
+        raise DataError(f"{path} names {twice[0]} more than once; keep one row per image")
     column = find_label([other for other in table.schema.names if other != _FILE_NAME], label, source=path.name)
     known = set(names)
     others = [file for file in _walk(folder, "", above=()) if _is_picture(file) and file not in known]
     notes = (*said, *([_left_out(others, f"is not named in {name}")] if others else []))
-    return _pictures(folder, names, table.column(column), column, notes)
+    found = _pictures(folder, names, table.column(column), column, notes)
+    says = "origin" in table.schema.names and column != "origin"
+    return replace(found, origins=table.column("origin").to_pylist() if says else ())
 
 
 def _json_lines(path: Path) -> pa.Table:

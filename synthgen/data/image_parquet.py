@@ -58,7 +58,7 @@ def parquet_pictures(paths: list[Path], *, label: str | None, where: str) -> Pic
     A label whose ``huggingface`` metadata names its classes gets those names. Raises DataError for several image
     columns, files that differ, and what cannot be read as parquet; ConfigError where no column is the label.
     """
-    schemas, names, labels = [], list[str](), []
+    schemas, names, labels, origins = [], list[str](), [], list[object]()
     for path in paths:
         with _opened(path) as file:
             schemas.append(file.schema_arrow)
@@ -70,7 +70,8 @@ def parquet_pictures(paths: list[Path], *, label: str | None, where: str) -> Pic
                 raise DataError(f"{path.name} and {paths[0].name} differ in {what}; make them alike")
             image = found[0]
             column = find_label([name for name in schemas[0].names if name != image], label, source=path.name)
-            table = file.read([column])
+            table = file.read([column, *_origin(schemas[0], column)])
+            origins += [value for name in _origin(schemas[0], column) for value in table.column(name).to_pylist()]
             labels += table.column(column).chunks
             names += [f"{path.name} row {row}" for row in range(table.num_rows)]
     ignored = [name for name in schemas[0].names if name not in (image, column)]
@@ -83,7 +84,12 @@ def parquet_pictures(paths: list[Path], *, label: str | None, where: str) -> Pic
                 for batch in file.iter_batches(_BATCH, columns=[image]):
                     yield from (partial(_bytes_of, cell) for cell in batch.column(0))
 
-    return Pictures(where, names, named, contents, column, notes)
+    return Pictures(where, names, named, contents, column, notes, origins)
+
+
+def _origin(schema: pa.Schema, label: str) -> list[str]:
+    """The column that says whether an image is real, synthetic or repeated, where there is one beside the label."""
+    return [field.name for field in schema if field.name == "origin" != label and types.is_string(field.type)]
 
 
 def _bytes_of(cell: pa.Scalar) -> bytes:
@@ -100,12 +106,16 @@ def _named(column: pa.ChunkedArray, schema: pa.Schema, name: str, where: str) ->
     """The labels by the names that ``huggingface`` metadata gives their codes; as they are where it gives none."""
     try:
         feature = json.loads(schema.metadata[b"huggingface"])["info"]["features"][name]
-        names = [str(text) for text in feature["names"]] if feature["_type"] == "ClassLabel" else None
+        names = feature["names"] if feature["_type"] == "ClassLabel" else None
     except (ValueError, KeyError, TypeError):
         return column
     if not names or not types.is_integer(column.type):
         return column
-    codes = column.to_pylist()
+    if not isinstance(names, list) or len({*map(str, names)}) < len(names) or any(isinstance(n, list) for n in names):
+        raise DataError(
+            f"{where}: the huggingface metadata of {name!r} names its classes {str(names)[:60]}; list different texts"
+        )
+    names, codes = [*map(str, names)], column.to_pylist()
     if any(code is not None and not 0 <= code < len(names) for code in codes):
         raise DataError(f"{where}: label column {name!r} has codes beyond the {len(names)} classes that it names")
     return pa.chunked_array([pa.array([None if code is None else names[code] for code in codes], pa.string())])

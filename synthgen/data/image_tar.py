@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from synthgen.data.schema import LABEL_NAMES, Label
 from synthgen.errors import ConfigError, DataError
 
 IMAGES = ("png", "jpg", "jpeg", "webp", "bmp")
-_CLASS, _SIDECAR = "cls", "json"
+_CLASS, _SIDECAR, _ORIGIN = "cls", "json", "origin"
 _LIMITS = {_CLASS: 1 << 10, _SIDECAR: 1 << 20}
 
 
@@ -41,16 +41,19 @@ def tar_pictures(paths: list[Path], *, label: str | None, where: str) -> Picture
     Raises DataError for damaged archives, links among the members, and samples without one image and a label.
     """
     names, labels, places = list[str](), list[Label](), list[tuple[Path, int, int]]()
+    origins = list[object]()
     source: str | None = None
     for path in paths:
         for sample in _samples(path):
             name = f"{path.name}: {sample.key}"
             if sample.image is None:
                 raise DataError(f"{name} has no image; a sample is a png, jpg, jpeg, webp or bmp with a cls or json")
-            field_name, value = _label(sample, name, label)
+            sidecar = _sidecar(sample, name)
+            field_name, value = _label(sample, sidecar, name, label)
             if source not in (None, field_name):
                 raise DataError(f"{name} has its label in {field_name}, samples before it in {source}; use one")
             source = field_name
+            origins.append(sidecar.get(_ORIGIN) if field_name != _ORIGIN else None)
             names.append(name)
             labels.append(value)
             places.append((path, *sample.image))
@@ -64,7 +67,8 @@ def tar_pictures(paths: list[Path], *, label: str | None, where: str) -> Picture
     def contents() -> Iterator[Content]:
         return (partial(_slice, *place) for place in places)
 
-    return Pictures(where, names, column, contents, source if source not in (None, _CLASS) else label or "label")
+    named = source if source not in (None, _CLASS) else label or "label"
+    return Pictures(where, names, column, contents, named, origins=origins)
 
 
 def _samples(path: Path) -> Iterator[_Sample]:
@@ -90,11 +94,13 @@ def _samples(path: Path) -> Iterator[_Sample]:
                         yield sample
                     sample = _Sample(key)
                 _add(sample, suffix.lower(), member, archive, path)
+            stream.seek(archive.offset)
+            end = stream.read(tarfile.BLOCKSIZE)
+            whole = sample is None or (sample.image is not None and bool(sample.members))
+            if end.strip(b"\0") or not (end or whole):  # tarfile takes a damaged header, or none, for the end
+                raise tarfile.ReadError
             if sample is not None:
                 yield sample
-            stream.seek(archive.offset)
-            if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes a damaged header for the end
-                raise tarfile.ReadError
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{path.name} cannot be read as a plain tar; write it again, uncompressed") from error
 
@@ -111,9 +117,8 @@ def _add(sample: _Sample, suffix: str, member: tarfile.TarInfo, archive: tarfile
         sample.members[suffix] = content.read()
 
 
-def _label(sample: _Sample, name: str, label: str | None) -> tuple[str, Label]:
+def _label(sample: _Sample, found: Mapping[str, object], name: str, label: str | None) -> tuple[str, Label]:
     """Return where the label stands, the json's field or ``cls``, and the label."""
-    found = _sidecar(sample, name)
     fields = [key for key in found if (key == label if label else key.lower() in LABEL_NAMES)]
     if len(fields) > 1:
         raise ConfigError(f"several fields could be the label of {name}: {', '.join(fields)}; choose one with --label")

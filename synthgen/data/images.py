@@ -145,11 +145,12 @@ def from_images(
     label: str = "label",
     names: Sequence[str] | None = None,
     notes: tuple[str, ...] = (),
+    least: int = 2,
 ) -> ImageDataset:
     """Return the dataset of an array: (N, H, W) gray or (N, H, W, C) with C 1, 3 or 4, uint8; labels (N,).
 
     RGBA is laid on white. Raises DataError for other types and shapes, and for labels that are missing, continuous,
-    of one class or of more than 1,000.
+    of fewer than ``least`` classes or of more than 1,000.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if images.dtype != np.uint8:
@@ -168,7 +169,7 @@ def from_images(
         column = pa.chunked_array([pa.array(labels.tolist() if labels.dtype == object else labels)])
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError("labels mix types or are none that can be read; give text or whole numbers") from error
-    classes = classes_of(column, name=label)
+    classes = classes_of(column, name=label, least=least)
     called = np.array(list(names) if names is not None else [""] * len(images), dtype=object)
     return ImageDataset(images, codes_of(column, classes, name=label), classes, called, label, notes)
 

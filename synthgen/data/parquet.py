@@ -5,6 +5,8 @@ May import errors and data.schema. No pickle; extension types and pandas metadat
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from synthgen.data.schema import check_names, difference
+from synthgen.data.schema import ADDED, check_names, difference
 from synthgen.errors import DataError
 from synthgen.memory import attainable_bytes
 
+FOOTER_KEY = "synthgen"  # of what a shard says of itself
 MIN_CAP_BYTES = 256_000_000
 MAX_UNFOLD = 1_000  # decoded bytes per byte of a file; dummies of one bit, compressed, come to some hundreds
 _THRIFT_LIMIT = 100_000_000
@@ -48,15 +51,17 @@ def read_parquet(path: Path, *, name: str | None = None) -> pa.Table:
         raise DataError(f"{name} cannot be read as parquet ({said}); write or copy it again") from error
 
 
-def read_folder(path: Path) -> pa.Table:
-    """Return the rows of a folder's files in the order of their names.
+def read_folder(path: Path, *, real: bool = True) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the rows of a folder's files in the order of their names, and what was left out.
 
+    Beside real rows of a run's shards, the files of rows that the run added are left out where ``real``.
     In a hive-partitioned folder (key=value/part.parquet) the keys become columns after the files' own: whole numbers
     where all values are, else text. Raises DataError where files differ, showing file, column and both types.
     """
     files = sorted(_files(path))
     if not files:
         raise DataError(f"{path} holds no .parquet file; name the folder that does, or a file")
+    files, notes = _real(files) if real else (files, ())
     names = [str(file.relative_to(path)) for file in files]
     keys = [_keys(name) for name in names]
     for name, found in zip(names, keys, strict=True):
@@ -71,7 +76,24 @@ def read_folder(path: Path) -> pa.Table:
         if not table.schema.equals(first):
             raise DataError(f"{name} and {names[0]} differ in {difference(first, table.schema)}; make them alike")
     whole = pa.concat_tables([table.replace_schema_metadata(first.metadata) for table in tables])
-    return _with_keys(whole, keys, [len(table) for table in tables], names[0])
+    return _with_keys(whole, keys, [len(table) for table in tables], names[0]), notes
+
+
+def _real(files: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
+    """The files without those that a run added, where others stand beside them, and a note of them."""
+    added = [file for file in files if _origin(file) in ADDED]
+    if not added or len(added) == len(files):
+        return files, ()
+    more = f" and {len(added) - 1} more files" if len(added) > 1 else ""
+    note = f"{added[0].name}{more} left out: rows that a run of synthgen added to the real ones"
+    return [file for file in files if file not in added], (note,)
+
+
+def _origin(path: Path) -> object:
+    """What a shard's footer says its rows are; None for any other file."""
+    with contextlib.suppress(pa.ArrowException, OSError, ValueError, KeyError, TypeError), _opened(path) as file:
+        return json.loads(file.metadata.metadata[FOOTER_KEY.encode()])["origin"]
+    return None
 
 
 def _opened(source: Path, *, dictionaries: list[str] | None = None) -> pq.ParquetFile:

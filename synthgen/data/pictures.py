@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Literal, TypeVar, get_args
 
 import numpy as np
@@ -18,6 +19,7 @@ import pyarrow as pa
 from synthgen.data.dataset import classes_of, codes_of, text_of
 from synthgen.data.images import ImageDataset
 from synthgen.data.pixels import Decoded, Fit, decode, fit_square, read_header
+from synthgen.data.schema import ADDED
 from synthgen.errors import ConfigError, DataError
 
 MIN_SIZE, LARGEST_SIZE = 8, 512
@@ -32,12 +34,18 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class ImagePolicy:
-    """How images of a source become images of one size; ``load`` says what each field means."""
+    """How images of a source become images of one size; ``load`` says what each field means.
+
+    ``least`` is how many classes there must be: 1 where the images are additions to others. ``real``: images that a
+    run added to real ones are left out.
+    """
 
     size: int | None = None
     max_size: int = 32
     fit: Fit = "pad"
     bad: Literal["error", "skip"] = "error"
+    least: int = 2
+    real: bool = True
 
     def __post_init__(self) -> None:
         for name, value in (("size", self.size), ("max_size", self.max_size)):
@@ -58,7 +66,8 @@ class Pictures:
     """Encoded images of a source: their names, their labels, and a way to go through their bytes more than once.
 
     ``contents()`` gives one callable per image, in order; what it raises as ValueError or OSError says what is wrong
-    with that image. ``where`` is what messages call the source.
+    with that image. ``where`` is what messages call the source. ``origins`` says of each image whether it is real,
+    synthetic or repeated, where the source does.
     """
 
     where: str
@@ -67,6 +76,7 @@ class Pictures:
     contents: Callable[[], Iterator[Content]]
     label: str = "label"
     notes: tuple[str, ...] = ()
+    origins: Sequence[object] = ()
 
 
 def read_pictures(pictures: Pictures, policy: ImagePolicy) -> ImageDataset:
@@ -77,7 +87,8 @@ def read_pictures(pictures: Pictures, policy: ImagePolicy) -> ImageDataset:
     """
     if not pictures.names:
         raise DataError(f"{pictures.where} is empty: 0 images; it needs images of two classes or more")
-    classes = classes_of(pictures.labels, name=pictures.label)
+    pictures = _real(pictures) if policy.real else pictures
+    classes = classes_of(pictures.labels, name=pictures.label, least=policy.least)
     codes = codes_of(pictures.labels, classes, name=pictures.label)
     bad = _Bad(pictures, policy)
     headers = [header for _, header in _passed(pictures, read_header, bad)]
@@ -95,6 +106,25 @@ def read_pictures(pictures: Pictures, policy: ImagePolicy) -> ImageDataset:
         raise DataError(f"{pictures.where}: no image of class {text_of(classes[code])!r} can be read; repair them")
     notes = [f"{n} of {len(kept)} images were {what}" for what, n in sorted(changes.items())]
     return ImageDataset(images, codes, classes, names, pictures.label, (*pictures.notes, *notes, *bad.notes()))
+
+
+def _real(pictures: Pictures) -> Pictures:
+    """The images without those that a run added to the real ones, and a note of them."""
+    real = [origin not in ADDED for origin in pictures.origins]
+    n_added = len(real) - sum(real)
+    if not n_added:
+        return pictures
+    if not any(real):
+        raise DataError(
+            f"{pictures.where} holds no real image: all {n_added} are synthetic or repeated by their origin"
+        )
+    return replace(
+        pictures,
+        names=[*compress(pictures.names, real)],
+        labels=pictures.labels.filter(pa.array(real)),
+        contents=lambda: compress(pictures.contents(), real),
+        notes=(*pictures.notes, f"{n_added} images that are synthetic or repeated by their origin were left out"),
+    )
 
 
 def _passed(pictures: Pictures, look: Callable[[bytes], _T], bad: _Bad) -> Iterator[tuple[int, _T]]:
@@ -124,7 +154,7 @@ class _Bad:
         name, n = self.pictures.names[row], len(self.pictures.names)
         if self.policy.bad == "error":
             raise DataError(
-                f"{name} {reason}; repair or remove it, or leave such images out with bad_images='skip'"
+                f"{name} {reason}; repair or remove it, or leave such images out with --bad-images skip"
             ) from None
         self.rows[row] = reason
         if len(self.rows) > max(1, math.floor(BAD_SHARE * n)):

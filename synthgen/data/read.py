@@ -9,6 +9,7 @@ import datetime
 import json
 import numbers
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import pyarrow.compute as pc
 from synthgen.data.dataset import TabularDataset, from_table
 from synthgen.data.delimited import SUFFIXES, read_delimited
 from synthgen.data.image_arrays import fitted, read_npz
-from synthgen.data.image_folder import folder_pictures, holds_pictures
+from synthgen.data.image_folder import SPLITS, folder_pictures, holds_pictures
 from synthgen.data.image_parquet import holds_image_column, parquet_pictures
 from synthgen.data.image_tar import tar_pictures
 from synthgen.data.images import ImageDataset, from_images
@@ -81,14 +82,20 @@ def load(
         )
     if tuple(drop) or tuple(categorical) or drop_unlabelled or inf != "error":
         raise ConfigError("--drop, --categorical, --drop-unlabelled and --inf are for tables, and these are images")
-    policy = ImagePolicy(size, max_size, fit, bad_images)
+    return read_images(source, ImagePolicy(size, max_size, fit, bad_images), label=label)
+
+
+def read_images(source: Source, policy: ImagePolicy, *, label: str | None = None) -> ImageDataset:
+    """Return the images of a source that ``is_images`` takes for such. Raises DataError as ``load`` does."""
     if isinstance(source, ImageDataset):
         return fitted(source, policy)
     if isinstance(source, tuple):
-        return fitted(from_images(*source, label=label or "label"), policy)
+        if len(source) != 2:
+            raise DataError(f"expected two arrays, images and labels, got a tuple of {len(source)}")
+        return fitted(from_images(*source, label=label or "label", least=policy.least), policy)
     path = Path(str(source))
     if path.suffix.lower() == ".npz":
-        return fitted(read_npz(path, label=label), policy)
+        return fitted(read_npz(path, label=label, least=policy.least), policy)
     if path.is_file():
         read = tar_pictures if path.suffix.lower() == ".tar" else parquet_pictures
         return read_pictures(read([path], label=label, where=path.name), policy)
@@ -96,7 +103,7 @@ def load(
         return read_pictures(parquet_pictures(tables, label=label, where=path.name), policy)
     if tars := _files(path, ".tar"):
         return read_pictures(tar_pictures(tars, label=label, where=path.name), policy)
-    return read_pictures(folder_pictures(path, label=label), policy)
+    return read_pictures(folder_pictures(path, label=label, least=policy.least), policy)
 
 
 def load_table(
@@ -170,13 +177,14 @@ def _without_infinities(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
 
 def is_images(source: Source) -> bool:
     """Return whether a source is one of images, not a table: by what it is in memory, its suffix, a parquet file's
-    schema, or what a folder holds."""
+    schema, or what a folder holds. Raises DataError for a folder that holds more than one set of rows."""
     if not isinstance(source, str | Path):
         return isinstance(source, ImageDataset | tuple)
     path = Path(source)
     if not os.path.exists(path):  # noqa: PTH110  unlike Path.exists, false for names that cannot be
         return False
     if path.is_dir():
+        _check_folder(path)
         if tables := _files(path, ".parquet"):
             return holds_image_column(tables[0])
         return bool(_files(path, ".tar")) or holds_pictures(path)
@@ -184,13 +192,24 @@ def is_images(source: Source) -> bool:
     return name.endswith((".npz", ".tar")) or (name.endswith((".parquet", ".pq")) and holds_image_column(path))
 
 
-def read_table(path: Path, *, label: str | None = None) -> pa.Table:
-    """Return the table at ``path``; of a CSV file the ``label`` column as it is written. Raises DataError that names
-    the file."""
-    return _read(path, label)[0]
+def _check_folder(path: Path) -> None:
+    """Refuse what a run published as a whole, and parquet files of several splits side by side."""
+    for folder in (path, path / "current"):
+        if os.path.isfile(folder / "manifest.json") and (folder / "train").is_dir():  # noqa: PTH113  no error to enter
+            raise DataError(f"{path} is what a run published; name the folder of its rows, {folder / 'train'}")
+    found = {re.split("[-.]", file.name.lower())[0] for file in _files(path, ".parquet")} & SPLITS
+    if len(found) > 1:
+        listed = ", ".join(sorted(found))
+        raise DataError(f"{path} holds the files of the splits {listed}; move those of one into a folder of its own")
 
 
-def _read(path: Path, label: str | None) -> tuple[pa.Table, tuple[str, ...]]:
+def read_table(path: Path, *, label: str | None = None, real: bool = True) -> pa.Table:
+    """Return the table at ``path``; of a CSV file the ``label`` column as it is written, of shards the real rows
+    alone where ``real``. Raises DataError that names the file."""
+    return _read(path, label, real=real)[0]
+
+
+def _read(path: Path, label: str | None, *, real: bool = True) -> tuple[pa.Table, tuple[str, ...]]:
     try:
         there = path.exists()
     except OSError as error:  # a folder on the way that may not be entered, a name that is too long
@@ -198,7 +217,7 @@ def _read(path: Path, label: str | None) -> tuple[pa.Table, tuple[str, ...]]:
     if not there:
         raise DataError(f"{path} does not exist; name a file or folder of rows")
     if path.is_dir():
-        return read_folder(path), ()
+        return read_folder(path, real=real)
     name = path.name.lower()
     if name.endswith((".parquet", ".pq")):
         return read_parquet(path), ()

@@ -28,6 +28,7 @@ MAX_CLASSES = 1_000
 MAX_COLUMNS = 10_000
 MAX_LEVELS = 100_000
 ID_MIN_ROWS = 100
+ADDED = ("synthetic", "repeated")  # the origins that shards give to what is not a real row or image
 LABEL_NAMES = ("label", "target", "class", "y")
 _ID_NAME = re.compile(r"(?i:(^|[_\W])(id|uuid|guid|key|pk)([_\W]|$))|[a-z](Id|ID|Key|Uuid|UUID)$", re.ASCII)
 _NOT_DATA = ("is_synthetic", "sample_weight")  # they say something of a row's origin or worth, not of what it is

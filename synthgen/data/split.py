@@ -19,6 +19,7 @@ from synthgen.errors import ConfigError, DataError, TooFewRows
 from synthgen.seeding import derive
 
 MIN_TRAIN_ROWS = 5
+BY_CHANCE_FROM = 50  # set aside of a class: chance alone then comes near enough to the share
 MAX_DUPLICATES = 0.3
 MAX_ATOM = 0.01
 
@@ -57,9 +58,13 @@ def split_holdout(
 ) -> Split:
     """Set about ``share`` of every class aside: by row, by ``group`` (whole groups), or the latest rows by ``time``.
 
-    Rows with the same features stay on one side unless more than 30 % of all rows are such duplicates, or the same
-    features make up more than 1 % of the rows (a value of the population, not a copy of a person).
-    A class keeps at least 5 rows for training. Raises ConfigError for unusable columns or shares.
+    Each row (or group) draws by its hash. Where a class would have 50 or more set aside, it is those below a fixed
+    bound, so that a table that grows keeps its holdout; in a smaller class it is the lowest draws, ``share`` of the
+    class and at least one, so that chance leaves none out: as it grows, rows near the bound change sides.
+
+    Rows with the same features stay on one side; of a table not where more than 30 % of all rows are such duplicates,
+    or the same features make up more than 1 % of the rows (a value of the population, not a copy of a person). Equal
+    images always do. A class keeps at least 5 rows for training. Raises ConfigError for unusable columns or shares.
     """
     if not 0 < share < 1:
         raise ConfigError(f"--holdout must lie between 0 and 1, got {share}")
@@ -67,14 +72,22 @@ def split_holdout(
         return _by_time(dataset, share, time, group)
     keys, notes = row_keys(dataset, group=group)
     draw = mix(keys + np.uint64(derive(seed, "holdout")))
-    aside = draw < np.uint64(int(share * 2.0**64))
     codes = dataset.label_codes
+    together = _together(draw, codes)
+    aside = draw < np.uint64(int(share * 2.0**64))
+    for code in range(len(dataset.classes)):
+        members = np.flatnonzero(together.home == code)
+        if share * len(members) < BY_CHANCE_FROM:
+            members = members[np.argsort(draw[members])]
+            aside[members] = _nearest(together.sizes(members), share)
+    aside[together.rows] = aside[together.first]
     for code, label in enumerate(dataset.classes):
         rows = np.flatnonzero(codes == code)
         short = min(MIN_TRAIN_ROWS, len(rows)) - np.count_nonzero(~aside[rows])
         if short > 0:  # the rows that were nearest to staying come back; a whole group comes with them
             back = rows[aside[rows]][np.argsort(draw[rows[aside[rows]]])[::-1][:short]]
             aside[np.isin(draw, draw[back])] = False
+        if len(rows) and (short > 0 or not np.any(aside[rows])):
             notes = (*notes, f"class {label!r} has too few rows to set {share:.0%} of them aside")
     return Split(np.flatnonzero(~aside), np.flatnonzero(aside), notes)
 
@@ -88,24 +101,59 @@ def folds(dataset: Rows, *, n_folds: int, seed: int, group: str | None = None) -
         raise ConfigError(f"there must be 2 folds or more, got {n_folds}")
     keys, notes = row_keys(dataset, group=group)
     draw = mix(keys + np.uint64(derive(seed, "folds")))
-    codes = dataset.label_codes
-    ordered = np.sort(draw)
-    doubled = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    del ordered
-    shared = np.flatnonzero(np.isin(draw, doubled)) if len(doubled) else np.empty(0, dtype=np.int64)
-    # a key is dealt within the rarest class that it occurs in, so that each class spreads evenly
-    order = shared[np.lexsort((draw[shared], np.bincount(codes, minlength=len(dataset.classes))[codes[shared]]))]
-    _, first, inverse = np.unique(draw[order], return_index=True, return_inverse=True)
-    home = codes.copy()
-    home[order] = -1
-    home[order[first]] = codes[order[first]]  # np.unique gives the first occurrence: the rarest class
+    together = _together(draw, dataset.label_codes)
     fold = np.zeros(len(dataset), dtype=np.int16 if n_folds < 2**15 else np.int64)
-    for code in np.unique(codes):
-        members = np.flatnonzero(home == code)
+    for code in np.unique(dataset.label_codes):
+        members = np.flatnonzero(together.home == code)
         members = members[np.argsort(draw[members])]
         fold[members] = (np.arange(len(members)) + derive(seed, "deal", int(code)) % n_folds) % n_folds
-    fold[order] = fold[order[first]][inverse]
+    fold[together.rows] = fold[together.first]
     return [Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k), notes) for k in range(n_folds)]
+
+
+@dataclass(frozen=True)
+class _Together:
+    """Which rows stay together. ``home`` (N,): the class that a row is dealt in, the rarest that its key occurs in;
+    -1 for a row that follows another. ``rows`` (M,) are those whose key is not theirs alone, ``first`` (M,) the row
+    that each follows, itself for one of each key."""
+
+    home: np.ndarray
+    rows: np.ndarray
+    first: np.ndarray
+
+    def sizes(self, members: np.ndarray) -> np.ndarray:
+        """Return how many rows stand or fall with each of ``members``, itself included."""
+        if not len(self.rows):
+            return np.ones(len(members), dtype=np.int64)
+        counts = np.bincount(self.first, minlength=len(self.home))
+        return np.asarray(np.maximum(1, counts[members]))
+
+
+def _together(draw: np.ndarray, codes: np.ndarray) -> _Together:
+    ordered = np.sort(draw)
+    doubled = ordered[1:][ordered[1:] == ordered[:-1]]
+    del ordered
+    shared = np.empty(0, dtype=np.int64)
+    if len(doubled):
+        shared = np.flatnonzero(doubled[np.searchsorted(doubled, draw).clip(max=len(doubled) - 1)] == draw)
+    # a key is dealt within the rarest class that it occurs in, so that each class spreads evenly
+    rows = shared[np.lexsort((codes[shared], draw[shared], np.bincount(codes)[codes[shared]]))]
+    _, first, inverse = np.unique(draw[rows], return_index=True, return_inverse=True)
+    home = codes.copy()
+    home[rows] = -1
+    home[rows[first]] = codes[rows[first]]  # np.unique gives the first occurrence: the rarest class
+    return _Together(home, rows, rows[first][inverse])
+
+
+def _nearest(sizes: np.ndarray, share: float) -> np.ndarray:
+    """Return which of a class's keys, of ``sizes`` rows and in the order of their draws, come nearest to ``share`` of
+    its rows, or to one row: each is taken that brings their number nearer."""
+    taken, missing = np.zeros(len(sizes), dtype=bool), max(1, round(share * int(sizes.sum())))
+    for k, size in enumerate(sizes.tolist()):
+        if size < 2 * missing:
+            taken[k] = True
+            missing -= size
+    return taken
 
 
 def row_keys(dataset: Rows, *, group: str | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -113,6 +161,8 @@ def row_keys(dataset: Rows, *, group: str | None = None) -> tuple[np.ndarray, tu
     if group is not None:
         return column_hashes(_column(dataset, "--group", group)), ()
     keys = dataset.feature_hashes()
+    if not isinstance(dataset, TabularDataset):
+        return keys, ()  # equal pixels are a copy, however many there are; rows of few columns are equal by nature
     ordered = np.sort(keys)  # all that most tables need, and a small part of what counting takes
     share = np.count_nonzero(ordered[1:] == ordered[:-1]) / max(1, len(keys))
     often = int(max(20, MAX_ATOM * len(keys)))

@@ -86,12 +86,13 @@ def save_engine(engine: Engine[Data], folder: Path) -> None:
         write_state(folder, engine, {})
 
 
-def load_engine(folder: Path, *, trusted: Sequence[str] = ()) -> Engine:
+def load_engine(folder: str | Path, *, trusted: Sequence[str] = ()) -> Engine:
     """Return the engine saved in ``folder``.
 
     A folder may come from anywhere, so only this package's own classes are imported by what it says;
     a class of one's own must be named in ``trusted`` as "pkg.mod:Class". Raises EngineError otherwise.
     """
+    folder = Path(folder)
     path = str(read_meta(folder).get("class"))
     if path not in LOADABLE and path not in trusted:
         raise EngineError(

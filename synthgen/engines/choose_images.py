@@ -15,7 +15,7 @@ from synthgen.data.schema import Label
 from synthgen.data.split import folds
 from synthgen.engines.base import Engine, FitContext
 from synthgen.engines.choose import MARGIN, Choice, Score
-from synthgen.engines.image_catalog import FEW_IMAGES, image_engine_info
+from synthgen.engines.image_catalog import FEW_IMAGES, INNER_FOLDS, enough_for, image_engine_info
 from synthgen.engines.tournament import ranking_figures
 from synthgen.errors import ConfigError
 from synthgen.quality.cnn import Training, train_network
@@ -25,7 +25,6 @@ from synthgen.seeding import derive, numpy_rng
 SPLITS = 2
 NETWORK_SPLITS = 1
 STEPS = 400  # a competing network's
-_FOLDS = 3
 _NETWORKS = 2
 _RESAMPLES = 60
 
@@ -62,7 +61,7 @@ def choose_for_images(
         raise ConfigError("there are no candidates to choose from")
     counts = train.counts()
     most = max((counts.get(label, 0) for label, n in want.items() if n), default=0)
-    usable = [name for name in candidates if image_engine_info(name).min_rows <= most * (1 - 1 / _FOLDS)]
+    usable = enough_for(candidates, most)
     few = f"needs more images on a split than the {most} of the largest class allow"
     left_out = tuple(_line(name, few) for name in candidates if name not in usable)
     judged = [label for label, n in want.items() if n and counts.get(label, 0) >= FEW_IMAGES]
@@ -83,7 +82,7 @@ def choose_for_images(
 
 def _splits(train: ImageDataset, want: Mapping[Label, int], *, seed: int) -> list[_Fold]:
     counts, out = train.counts(), []
-    for k, split in enumerate(folds(train, n_folds=_FOLDS, seed=derive(seed, "inner"))[:SPLITS]):
+    for k, split in enumerate(folds(train, n_folds=INNER_FOLDS, seed=derive(seed, "inner"))[:SPLITS]):
         inner, held = train.take(split.train), train.take(split.holdout)
         have = inner.counts()
         adds = {label: round(n * have[label] / counts[label]) for label, n in want.items() if have[label]}

@@ -5,7 +5,7 @@ Imports no engine. A generator that is for images in the catalogue comes mixed w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from synthgen.data.images import ImageDataset
 
 FEW_IMAGES = 10  # too few to split, so nothing can be chosen for them
+INNER_FOLDS = 3
 _CANDIDATES = ("oversample", "cwgan-gp")  # the first is auto's default
 _MIXED = "synthgen.engines.mixed:of_images"
 _OWN = {
@@ -40,11 +41,24 @@ IMAGES: Mapping[str, Row] = _rows()
 CANDIDATES = tuple(name for name in _CANDIDATES if name in IMAGES)
 
 
+def enough_for(candidates: Sequence[str], images: int) -> list[str]:
+    """Return the engines that need no more of a class's ``images`` than an inner split leaves to learn from."""
+    return [name for name in candidates if image_engine_info(name).min_rows <= images * (1 - 1 / INNER_FOLDS)]
+
+
+def may_train(name: str, images: int) -> bool:
+    """Return whether an engine may train a network where the largest class that it makes has so many ``images``."""
+    names = enough_for(CANDIDATES, images) if name == "auto" else [name]
+    return any(image_engine_info(name).trains for name in names)
+
+
 def make_image_engine(name: str, **options: object) -> Engine[ImageDataset]:
     """Return an unfitted engine for images by name, or of a class of one's own given as "pkg.mod:Class".
 
     Raises ConfigError for an engine that is for tables alone, and for what ``make_engine`` raises it for.
     """
+    if not isinstance(flips := options.get("flips", False), bool):
+        raise ConfigError(f"flips is true or false, got {flips!r}")
     if name in IMAGES:
         return cast("Engine[ImageDataset]", build_engine(name, IMAGES[name], options))
     engine = make_engine(name, **options) if ":" in name else None

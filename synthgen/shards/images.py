@@ -90,12 +90,16 @@ class _Sample:
     def label(self) -> Label:
         return self.group.images.classes[self.code]
 
+    @property
+    def index(self) -> int:
+        return self.row if self.group.places is None else int(self.group.places[self.row])
+
     def record(self) -> dict[str, str | int | float]:
         """Where the image comes from: the same fields of the same types for every origin, never null."""
         group, source = self.group, str(self.group.images.names[self.row])
         return {
             "origin": group.origin,
-            "index": self.row if group.places is None else int(group.places[self.row]),
+            "index": self.index,
             "source": source.encode("utf-8", "replace").decode(),
             "model": group.model,
             "seed": group.seed,
@@ -146,6 +150,13 @@ def write_images(
             files.make_folder(folder)
             _WRITERS[format](place, samples, groups[0].images.classes)
     return place.entries
+
+
+def image_table(groups: Sequence[ImageGroup], classes: Sequence[Label]) -> pa.Table:
+    """Return the images of all groups as the rows of parquet shards, in the order of their index."""
+    rows = [(group, row) for group in groups for row in range(len(group.images))]
+    rows.sort(key=lambda each: _Sample(0, *each).index)
+    return _table([_Sample(number, *each) for number, each in enumerate(rows)], image_schema(classes))
 
 
 def class_folder(code: int, label: Label) -> str:

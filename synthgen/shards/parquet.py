@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import JsonValue
 
+from synthgen.data.parquet import FOOTER_KEY
 from synthgen.errors import ConfigError, DataError
 from synthgen.seeding import numpy_rng
 from synthgen.shards.files import Files
@@ -27,7 +28,6 @@ from synthgen.shards.preflight import write_errors
 Prefix = Literal["real", "synthetic", "repeated", "part"]
 
 ROWS_PER_FILE = 250_000
-FOOTER_KEY = "synthgen"
 _ROWS_PER_GROUP = 65_536
 _ORIGINS: Mapping[Prefix, Origin] = {
     "real": "real",

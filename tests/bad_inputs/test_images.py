@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import struct
+import tarfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import synthgen
 from synthgen.data.images import ImageDataset
 from synthgen.data.read import load
 from synthgen.errors import DataError
@@ -94,7 +99,7 @@ BAD = {
 def test_row_87_what_cannot_be_decoded(tmp_path: Path, case: str, suffix: str) -> None:
     data, reason = BAD[case]
     folder_of(tmp_path, {f"dog/bad.{suffix}": data})
-    refused(tmp_path, f"dog/bad.{suffix} {reason}", "leave such images out with bad_images='skip'")
+    refused(tmp_path, f"dog/bad.{suffix} {reason}", "leave such images out with --bad-images skip")
     skipped = read(tmp_path, bad_images="skip")
     assert skipped.counts() == {"cat": 3, "dog": 3}
     assert any(note.startswith(f"dog/bad.{suffix} {reason}") for note in skipped.notes)
@@ -213,6 +218,65 @@ def test_row_90_stray_and_nested_files(tmp_path: Path) -> None:
     images = read(folder_of(tmp_path, files))
     assert images.counts() == {"cat": 4, "dog": 3}
     assert images.notes == ("README.md and 1 more files left out: is no image",)
+
+
+def parquet_of(path: Path, names: object) -> Path:
+    images = pa.array([{"bytes": encoded(noise(k)), "path": ""} for k in range(4)])
+    features = {"label": {"_type": "ClassLabel", "names": names}}
+    table = pa.table({"image": images, "label": [0, 1, 0, 1]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), path)
+    return path
+
+
+@pytest.mark.parametrize("names", ["abc", ["a", "a"], [["a"], "b"], {"a": 0, "b": 1}])
+def test_class_names_that_name_no_classes(tmp_path: Path, names: object) -> None:
+    refused(
+        parquet_of(tmp_path / "x.parquet", names), "x.parquet: the huggingface metadata of 'label' names its classes"
+    )
+
+
+@pytest.mark.parametrize("images", [True, False])
+def test_the_files_of_two_splits_are_not_read_as_one(tmp_path: Path, images: bool) -> None:
+    for name in ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"):
+        path = parquet_of(tmp_path / f"{name}.parquet", ["a", "b"])
+        if not images:
+            pq.write_table(pa.table({"x": [0.1, 0.2, 0.3, 0.4], "label": ["a", "b"] * 2}), path)
+    refused(tmp_path, "holds the files of the splits test, train; move those of one into a folder of its own")
+    (tmp_path / "test-00000-of-00001.parquet").unlink()
+    assert load(tmp_path).counts() == {"a": 4, "b": 4}
+
+
+@pytest.mark.parametrize("format", ["webdataset", "imagefolder", "parquet"])
+def test_a_published_folder_names_the_one_of_its_rows(tmp_path: Path, format: str) -> None:
+    rng = np.random.default_rng(0)
+    images = (rng.integers(0, 256, (30, 8, 8), dtype=np.uint8), np.array(["a"] * 20 + ["b"] * 10))
+    synthgen.balance(images, out=tmp_path / "out", engine="oversample", holdout=0, format=format)
+    train = tmp_path / "out" / "current" / "train"
+    refused(tmp_path / "out", f"is what a run published; name the folder of its rows, {train}")
+    refused(tmp_path / "out" / "current", f"is what a run published; name the folder of its rows, {train}")
+    assert read(train).counts() == {"a": 20, "b": 10}
+
+
+@pytest.mark.parametrize("other", ["./cat/0.png", "cat//0.png", "cat/./0.png"])
+def test_a_file_named_in_two_ways_is_named_twice(tmp_path: Path, other: str) -> None:
+    folder_of(tmp_path, {"metadata.csv": f"file_name,label\ncat/0.png,a\n{other},b\n".encode()})
+    refused(tmp_path, "names cat/0.png more than once; keep one row per image")
+    (tmp_path / "metadata.csv").write_text(f"file_name,label\n{other},a\ncat/1.png,b\n")
+    assert list(read(tmp_path).names) == ["cat/0.png", "cat/1.png"]
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 511, 512])
+def test_a_tar_that_ends_within_a_sample_is_damaged(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "cut.tar"
+    with tarfile.TarFile(path, "w") as archive:
+        for k in range(3):
+            for suffix, data in (("png", encoded(noise(k))), ("cls", b"%d" % (k % 2))):
+                member = tarfile.TarInfo(f"{k}.{suffix}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        end = archive.members[-1].offset
+    path.write_bytes(path.read_bytes()[: end + keep])
+    refused(path, "cut.tar cannot be read as a plain tar; write it again")
 
 
 def test_row_90_a_class_of_one_image(tmp_path: Path) -> None:

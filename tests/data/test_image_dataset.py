@@ -89,7 +89,11 @@ def test_labels_keep_their_type() -> None:
         (np.zeros((2, 8, 8), np.uint8), [0, 1, 1], r"labels are of shape \(3,\), images are 2"),
         (np.zeros((2, 8, 8), np.uint8), np.array(["a", 1], dtype=object), "labels mix types"),
         (np.zeros((2, 8, 8), np.uint8), [0.5, 1.5], "continuous"),
-        (np.zeros((2, 8, 8), np.uint8), np.array(["a", None], dtype=object), "missing in 1 of 2 rows"),
+        (
+            np.zeros((2, 8, 8), np.uint8),
+            np.array(["a", None], dtype=object),
+            "in 1 of 2 rows; remove those rows first$",
+        ),
         (np.zeros((2, 8, 8), np.uint8), [1, 1], "one class only"),
     ],
 )
@@ -137,6 +141,14 @@ def test_copies_of_an_image_stay_on_one_side() -> None:
     for split in [split_holdout(images, share=0.3, seed=3), *folds(images, n_folds=4, seed=0)]:
         aside = np.isin(np.arange(240), split.holdout)
         assert np.array_equal(aside[200:], aside[:40])
+
+
+def test_images_of_many_copies_stay_on_one_side_too() -> None:
+    images = images_of(40).take(np.arange(40).repeat(25))  # 96 % are repeats, and each is 2.5 % of all
+    for split in [split_holdout(images, share=0.3, seed=3), *folds(images, n_folds=4, seed=0)]:
+        assert not set((split.holdout // 25).tolist()) & set((split.train // 25).tolist())
+        assert len(split.holdout) > 100
+        assert split.notes == ()
 
 
 def test_images_have_no_column_to_group_or_order_by() -> None:

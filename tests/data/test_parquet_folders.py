@@ -12,7 +12,7 @@ from read_kit import columns_of, refused
 
 import synthgen
 from synthgen.data import parquet
-from synthgen.data.read import load
+from synthgen.data.read import load, read_table
 
 
 def part(folder: Path, name: str, rows: pa.Table | None = None) -> None:
@@ -95,3 +95,18 @@ def test_text_that_unfolds_past_the_cap_is_refused(tmp_path: Path, monkeypatch) 
     monkeypatch.setattr(parquet, "MAX_UNFOLD", 1)
     part(tmp_path, "rows.parquet", pa.table({"x": ["A" * 1_000] * 500, "label": ["p", "q"] * 250}))
     refused(tmp_path / "rows.parquet", "rows.parquet claims 500 rows", "without dictionaries")
+
+
+def test_of_shards_the_real_rows_alone_are_read(tmp_path: Path) -> None:
+    rows = pa.table({"x": np.random.default_rng(0).random(60), "label": ["a"] * 45 + ["b"] * 15})
+    synthgen.balance(rows, out=tmp_path / "out", engine="oversample", holdout=0)
+    train = tmp_path / "out" / "current" / "train"
+    again = load(train)
+    assert again.counts() == {"a": 45, "b": 15}
+    assert again.notes == (
+        "repeated-00000-of-00001.parquet left out: rows that a run of synthgen added to the real ones",
+    )
+    assert len(read_table(train, real=False)) == 90
+    assert len(read_table(train / "repeated-00000-of-00001.parquet")) == 30  # named by itself, it is meant
+    (train / "real-00000-of-00001.parquet").unlink()
+    assert len(read_table(train)) == 30

@@ -22,7 +22,7 @@ from synthgen.data.dataset import TabularDataset
 from synthgen.data.images import ImageDataset
 from synthgen.data.pictures import Content, ImagePolicy, Pictures, read_pictures
 from synthgen.data.read import load, load_table
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, DataError
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -375,6 +375,18 @@ def test_sources_of_one_content_agree(tmp_path: Path) -> None:
         assert np.array_equal(images.images, np.stack(pixels)), name
         assert [images.classes[code] for code in images.label_codes] == labels, name
     assert np.array_equal(loaded(tmp_path / "folder").images, np.stack([pixels[k] for k in (0, 2, 4, 1, 3, 5)]))
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_a_pair_of_arrays_is_two(n: int) -> None:
+    with pytest.raises(DataError, match=f"expected two arrays, images and labels, got a tuple of {n}$"):
+        load((np.zeros((2, 8, 8), np.uint8),) * n)  # type: ignore[arg-type]
+
+
+def test_a_split_folder_alone_is_no_class(tmp_path: Path) -> None:
+    put(tmp_path / "photos", {"train/a/0.png": png(0), "train/b/1.png": png(1)})
+    with pytest.raises(DataError, match=r"holds the splits train, not classes; name one of them, as .*photos/train$"):
+        load(tmp_path / "photos")
 
 
 def test_images_are_no_table(tmp_path: Path) -> None:

@@ -46,6 +46,51 @@ def test_a_row_keeps_its_side_when_rows_are_added() -> None:
         assert np.array_equal(now.holdout[now.holdout < 3_000], old.holdout)
 
 
+def labelled(**sizes: int) -> TabularDataset:
+    """A table of one feature with so many rows of each class."""
+    n = sum(sizes.values())
+    labels = [name for name, size in sizes.items() for _ in range(size)]
+    return from_table(pa.table({"x": np.random.default_rng(n).random(n), "label": labels}), label="label")
+
+
+@pytest.mark.parametrize(("rare", "share", "held"), [(12, 0.2, 2), (12, 0.05, 1), (6, 0.2, 1), (90, 0.3, 27)])
+def test_a_small_class_gives_exactly_its_share(rare: int, share: float, held: int) -> None:
+    dataset = labelled(rare=rare, common=400)
+    for seed in range(40):
+        split = split_holdout(dataset, share=share, seed=seed)
+        assert dataset.take(split.holdout).counts()["rare"] == held
+        assert split.notes == ()
+
+
+def test_a_small_class_keeps_nearly_all_of_its_holdout_as_it_grows() -> None:
+    table = labelled(rare=100, common=2_000)
+    for seed in range(10):
+        old = split_holdout(table, share=0.2, seed=seed).holdout
+        grown = split_holdout(table.concat(labelled(rare=10, common=50)), share=0.2, seed=seed).holdout
+        moved = np.setxor1d(old, grown[grown < len(table)])
+        assert len(moved) <= 5
+        assert np.all(moved < 100)
+
+
+def test_a_class_of_few_large_groups_gives_about_its_share() -> None:
+    group = np.r_[np.repeat(np.arange(10), 20), np.arange(100, 900)]
+    label = np.where(group < 10, "rare", "common")
+    dataset = from_table(pa.table({"x": np.arange(1000.0), "who": group, "label": label}), label="label")
+    for seed in range(20):
+        split = split_holdout(dataset, share=0.25, seed=seed, group="who")
+        assert dataset.take(split.holdout).counts()["rare"] in (40, 60)
+        assert not set(group[split.train]) & set(group[split.holdout])
+
+
+def test_a_class_that_is_one_group_is_noted() -> None:
+    dataset = labelled(rare=20, common=400)
+    group = pa.array([0] * 20 + list(range(1, 401)))
+    dataset = from_table(dataset.table.append_column("who", group), label="label")
+    split = split_holdout(dataset, share=0.2, seed=0, group="who")
+    assert dataset.take(split.holdout).counts()["rare"] == 0
+    assert split.notes == ("class 'rare' has too few rows to set 20% of them aside",)
+
+
 def test_a_row_keeps_its_side_wherever_it_stands() -> None:
     dataset = table_of(2_000)
     order = np.random.default_rng(0).permutation(2_000)

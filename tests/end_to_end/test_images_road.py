@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -23,7 +24,7 @@ from road_kit import command, shards
 import synthgen
 from synthgen.config import make_config
 from synthgen.data.images import ImageDataset
-from synthgen.data.pixels import decode
+from synthgen.data.pixels import decode, encode_png
 from synthgen.data.read import load
 from synthgen.engines import load_engine
 from synthgen.engines.base import EngineInfo
@@ -33,9 +34,11 @@ from synthgen.errors import ConfigError, DataError
 from synthgen.forecast import forecast
 from synthgen.image_parts import folder_hash
 from synthgen.job import prepare
+from synthgen.judge import judge
 from synthgen.pipeline import start
-from synthgen.run import Run
+from synthgen.run import Run, read_input
 from synthgen.shards.image_reader import ImagePart
+from synthgen.shards.images import image_schema
 from synthgen.shards.reader import read_shards
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "data" / "make_digits.py"
@@ -147,8 +150,13 @@ def test_plan_sample_and_report_know_images(published: Path, digits: Path, tmp_p
     assert 0 < told["check_seconds"] < 600
     command("sample", published, "--label", "1", "-n", 5, "--out", tmp_path / "more.parquet")
     more = pq.read_table(tmp_path / "more.parquet").to_pylist()
-    assert [row["label"] for row in more] == ["1"] * 5
+    assert [(row["label"], row["origin"], row["index"]) for row in more] == [(1, "repeated", k) for k in range(5)]
     assert decode(more[0]["image"]["bytes"], channels=1).pixels.shape == (8, 8, 1)
+    assert pq.read_schema(tmp_path / "more.parquet").equals(image_schema(range(10)), check_metadata=True)
+    for name in ("x.png", "more"):
+        done = command("sample", published, "--label", "1", "-n", 5, "--out", tmp_path / name, code=2)
+        assert "name a file that ends in .parquet" in done.stderr
+        assert not (tmp_path / name).exists()
 
 
 @pytest.mark.parametrize("format", ["imagefolder", "parquet"])
@@ -208,8 +216,10 @@ def test_a_network_s_images_are_published_twice_alike_and_made_again(few_steps: 
     assert (result.counts["square"].synthetic, result.counts["square"].repeated) == (8, 8)
     assert shards(tmp_path / "one") == shards(tmp_path / "two")
     rows = part(tmp_path / "one").origin("synthetic").to_arrow().to_pylist()
-    engine = load_engine(read_shards(tmp_path / "one").folder / "model" / "cwgan-gp")
-    drawn = engine.sample("square", 16, seed=rows[0]["seed"])
+    engine = load_engine(f"{tmp_path}/one/current/model/cwgan-gp")
+    manifest = json.loads((tmp_path / "one" / "current" / "manifest.json").read_text("utf-8"))
+    (n,) = (each["add"] for each in manifest["training"]["plan"]["classes"] if each["label"] == "square")
+    drawn = engine.sample("square", n, seed=rows[0]["seed"])
     assert isinstance(drawn, ImageDataset)
     for row in rows:
         assert np.array_equal(decode(row["image"]["bytes"], channels=1).pixels, drawn.images[row["index"]])
@@ -238,9 +248,23 @@ def test_a_network_is_not_trained_in_every_fold_unless_asked() -> None:
         ({"engine": "oversample"}, "cv", "all"),
         ({"engine": "image_kit:Oracle"}, "holdout", "train"),
         ({"engine": "image_kit:Oracle", "check": "cv"}, "cv", "all"),
+        ({"engine": "auto"}, "holdout", "train"),
     ):
         outline = prepare(images, make_config(options)).outline
         assert (outline.check, outline.ship) == (check, ship)
+
+
+def test_where_no_network_has_images_enough_every_image_is_judged() -> None:
+    images = shapes({"bar": 60, "square": 19, "cross": 12})
+    for options in ({"engine": "cwgan-gp"}, {"engine": "auto"}):
+        outline = prepare(images, make_config(options)).outline
+        assert (outline.check, outline.ship) == ("cv", "all")
+        assert not any("not in these seconds" in note for note in forecast(images, make_config(options)).notes)
+
+
+def test_plan_refuses_what_balance_would_refuse() -> None:
+    with pytest.raises(ConfigError, match="how many images to add is not tuned"):
+        forecast(SMALL, make_config({"strategy": "tuned"}))
 
 
 def test_a_user_s_own_holdout_is_read_at_the_same_size(few_steps: None, tmp_path: Path) -> None:
@@ -252,6 +276,65 @@ def test_a_user_s_own_holdout_is_read_at_the_same_size(few_steps: None, tmp_path
     np.savez(tmp_path / "own.npz", images=SMALL.images, labels=np.array(SMALL.classes)[SMALL.label_codes])
     with pytest.raises(DataError, match="a holdout must hold rows that nothing was trained on"):
         synthgen.balance(SMALL, holdout_data=str(tmp_path / "own.npz"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "npz", "parquet", "tar"])
+def test_added_images_of_one_class_alone_are_judged(few_steps: None, tmp_path: Path, kind: str) -> None:
+    real, held = shapes({"bar": 30, "square": 12}), shapes({"bar": 20, "square": 15}, seed=1)
+    made = shapes({"bar": 1, "square": 18}, seed=2).of_class("square")
+    for name, images in (("real", real), ("held", held)):
+        np.savez(tmp_path / f"{name}.npz", images=images.images, labels=np.array(images.classes)[images.label_codes])
+    path = tmp_path / f"made.{kind}"
+    if kind == "folder":
+        for k, image in enumerate(made.images):
+            (path / "square").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[..., 0]).save(path / "square" / f"{k}.png")
+    elif kind == "npz":
+        np.savez(path, images=made.images, labels=np.array(["square"] * 18))
+    elif kind == "parquet":
+        pq.write_table(made.to_arrow(), path)
+    else:
+        with tarfile.TarFile(path, "w") as archive:
+            for k, image in enumerate(made.images):
+                for suffix, data in (("png", encode_png(image)), ("json", b'{"label": "square"}')):
+                    member = tarfile.TarInfo(f"{k:03d}.{suffix}")
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+    verdict = judge(tmp_path / "real.npz", path, tmp_path / "held.npz", make_config({"jobs": 1}), lambda *_: None)
+    assert verdict.status != "NOT CHECKED"
+    assert load(tmp_path / "real.npz").counts() == {"bar": 30, "square": 12}
+    with pytest.raises(DataError, match="one class"):
+        load(path)
+
+
+def test_a_holdout_of_one_class_cannot_tell(few_steps: None, tmp_path: Path) -> None:
+    held = shapes({"bar": 1, "square": 15}, seed=1).of_class("square")
+    np.savez(tmp_path / "held.npz", images=held.images, labels=np.array(["square"] * 15))
+    result = synthgen.balance(SMALL, holdout_data=str(tmp_path / "held.npz"), jobs=1, engine="oversample")
+    assert result.verdict.status == "INCONCLUSIVE"
+    assert "class bar has 30 training rows and 0 in the holdout" in result.verdict.sentence
+
+
+@pytest.mark.parametrize("kind", ["webdataset", "imagefolder", "parquet"])
+def test_of_shards_the_real_images_alone_are_read(few_steps: None, tmp_path: Path, kind: str) -> None:
+    images = shapes({"bar": 40, "square": 24})
+    options = {"holdout": 0, "engine": "cwgan-gp", "steps": 3, "format": kind}
+    synthgen.balance(images, out=tmp_path / "out", **options)
+    train = tmp_path / "out" / "current" / "train"
+    again = load(train)
+    assert again.counts() == {"bar": 40, "square": 24}
+    assert sorted(again.feature_hashes()) == sorted(images.feature_hashes())
+    assert "16 images that are synthetic or repeated by their origin were left out" in again.notes
+    assert read_input(train, make_config({}), label=None, real=False).counts() == {"bar": 40, "square": 40}
+    by_origin = load(train, label="origin")  # who wants to tell them apart
+    assert by_origin.counts() == {"real": 64, "repeated": 8, "synthetic": 8}
+
+
+def test_shards_without_a_real_image_are_refused(tmp_path: Path) -> None:
+    table = SMALL.to_arrow().append_column("origin", pa.array(["repeated"] * len(SMALL)))
+    pq.write_table(table, tmp_path / "made.parquet")
+    with pytest.raises(DataError, match=r"made\.parquet holds no real image: all 57 are synthetic or repeated"):
+        load(tmp_path / "made.parquet")
 
 
 def test_images_in_memory_are_kept_for_later_stages(tmp_path: Path) -> None:

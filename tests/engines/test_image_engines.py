@@ -18,6 +18,7 @@ from synthgen.engines.choose_images import _decide
 from synthgen.engines.image_catalog import IMAGES, make_image_engine
 from synthgen.engines.mixed import Mixed
 from synthgen.errors import ConfigError, EngineError
+from synthgen.sampler import Balancer
 
 TRAIN = shapes({"bar": 60, "square": 40, "cross": 12})
 INFO = EngineInfo("drawn", "images", ("image",), "synthetic", True, True, 5, "in tests")
@@ -48,7 +49,7 @@ def test_a_sample_is_what_was_asked_for(drawn: None, tmp_path: Path, name: str) 
     options = {"candidates": ("oversample",)} if name == "auto" else {}
     engine = fit(make_image_engine(name, **options))
     save_engine(engine, tmp_path)
-    loaded = load_engine(tmp_path)
+    loaded = load_engine(str(tmp_path))
     for label, n in (("cross", 0), ("cross", 1), ("cross", 37), ("square", 5)):
         images = sample(engine, label, n)
         assert images.counts() == {"bar": 0, "square": 0, "cross": 0, label: n}
@@ -62,6 +63,15 @@ def test_a_sample_is_what_was_asked_for(drawn: None, tmp_path: Path, name: str) 
         engine.sample("circle", 1, seed=0)
     with pytest.raises(EngineError, match="not fitted"):
         make_image_engine(name).sample("bar", 1, seed=0)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_mirroring_is_yes_or_no(name: str) -> None:
+    for flips in ("no", 1, None):
+        with pytest.raises(ConfigError, match=f"flips is true or false, got {flips!r}"):
+            make_image_engine(name, flips=flips)
+    with pytest.raises(ConfigError, match="flips is true or false, got 'no'"):
+        Balancer(engine="oversample", engine_options={"flips": "no"}).fit_resample(TRAIN.images, TRAIN.label_codes)
 
 
 def test_repeats_are_real_images_moved_evenly_under_their_names() -> None:
