@@ -5,6 +5,7 @@ May import data and the rest of quality.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -167,11 +168,20 @@ def _figures(setting: Setting, found: Found, arm: Arm) -> ArmFigures:
     names = [name for name in next(iter(own.vectors.values())) if not name.startswith(AT_PAR)]
     table = {MEAN: {name: own.panel(name) for name in names}, **own.vectors}
     figures = {
-        member: {_shown(name, setting): evidence.infer(row[name]).interval(alpha) for name in names}
+        member: {
+            _shown(name, setting): evidence.infer(row[name]).interval(alpha).within(*_range(name)) for name in names
+        }
         for member, row in table.items()
     }
     gain = evidence.infer(evidence.gain(evidence.primary, arm.name, setting.arms.none.name)).interval(alpha)
     return ArmFigures(arm.name, arm.role, arm.weighted, figures, gain)
+
+
+def _range(figure: str) -> tuple[float, float]:
+    """The least and the most that a figure can be: a t interval knows neither."""
+    if figure.startswith("cost"):
+        return -math.inf, 0.0
+    return {"log_loss": (0.0, math.inf), "mcc": (-1.0, 1.0)}.get(figure, (0.0, 1.0))
 
 
 def _shown(figure: str, setting: Setting) -> str:

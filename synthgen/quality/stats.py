@@ -23,6 +23,10 @@ class Estimate:
     low: float
     high: float
 
+    def within(self, least: float, most: float) -> Estimate:
+        """Return the estimate with its bounds inside what the figure can be."""
+        return Estimate(self.value, float(np.clip(self.low, least, most)), float(np.clip(self.high, least, most)))
+
     def to_json(self) -> dict[str, float | None]:
         """Return the three numbers; what is not finite becomes None, so that the text is JSON everywhere."""
         numbers = {"value": self.value, "low": self.low, "high": self.high}

@@ -217,6 +217,11 @@ def test_several_and_tiny_classes_never_crash(counts: tuple[int, ...], check: st
     assert check == "holdout" or verdict.rare_rows == min(n for n in counts if n >= 3)
     mean = verdict.arms[0].figures["mean"]
     assert sum(name.startswith("recall:") for name in mean) == sum(n >= 3 for n in counts)
+    ranges = {"log_loss": (0, np.inf), "mcc": (-1, 1)}
+    for name, figure in mean.items():
+        least, most = ranges.get(name, (0, 1))
+        assert not figure.low < least, name
+        assert not figure.high > most, name
 
 
 @pytest.mark.parametrize("rare", [1, 2])
