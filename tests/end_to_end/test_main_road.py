@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,7 @@ from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.forecast import forecast
 from synthgen.job import prepare
 from synthgen.judge import draw
+from synthgen.quality.rules import Gate
 from synthgen.shards.reader import read_shards, verify
 
 
@@ -29,6 +31,12 @@ def data(tmp_path: Path) -> Path:
     path = tmp_path / "fraud.parquet"
     frame().to_parquet(path)
     return path
+
+
+@pytest.fixture
+def one_learner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check by one learner in one repeat, where it is not the figures that matter."""
+    monkeypatch.setattr(pipeline, "Gate", partial(Gate, learners=("logistic",), repeats=1, resamples=400))
 
 
 def quick(data: Path, out: Path | None = None, **options: object) -> synthgen.BalanceResult:
@@ -56,6 +64,7 @@ def test_every_input_row_is_published_as_it_was_and_counts_are_the_plan(data, tm
     assert result.counts["1"].model_dump() == {"real": 60, "synthetic": 280, "repeated": 0}
 
 
+@pytest.mark.usefixtures("one_learner")
 def test_the_holdout_is_published_beside_and_in_no_training_file(data, tmp_path):
     out = tmp_path / "out"
     quick(data, out, holdout=0.2, check="holdout", ship="train", engine="oversample", gate="report-only")
@@ -238,6 +247,7 @@ def test_the_check_s_generator_never_sees_the_holdout(data, tmp_path, ship):
     assert (published == rare) == (ship == "all")
 
 
+@pytest.mark.usefixtures("one_learner")
 def test_a_harmful_engine_is_quarantined_and_the_earlier_content_stays(data, tmp_path):
     out = tmp_path / "out"
     frame(600, 150).to_parquet(data)
@@ -313,6 +323,7 @@ def test_the_plan_s_notes_are_in_the_manifest(data, tmp_path):
     assert synthgen.read_shards(tmp_path / "out").manifest.notes == notes
 
 
+@pytest.mark.usefixtures("one_learner")
 def test_a_user_s_own_holdout_is_checked_and_must_fit(data, tmp_path):
     own = tmp_path / "own.parquet"
     frame(300, 80).to_parquet(own)
@@ -363,6 +374,7 @@ def test_nothing_added_by_tuned_is_published_without_a_check(data, tmp_path):
     assert result.counts["1"].synthetic == 0
 
 
+@pytest.mark.usefixtures("one_learner")
 def test_what_tuned_adds_is_told_apart_by_origin(data, tmp_path, monkeypatch):
     """Half of it are real rows again. Red when they are counted, written or checked as generated ones."""
     chosen = Choice("delta", 1.0, "told to", per_row=2)
@@ -387,6 +399,7 @@ def test_what_tuned_adds_is_told_apart_by_origin(data, tmp_path, monkeypatch):
     assert not pd.read_parquet(tmp_path / "more.parquet")["x"].isin(rows["real"]["x"]).any()
 
 
+@pytest.mark.usefixtures("one_learner")
 @pytest.mark.parametrize("check", ["cv", "holdout"])
 def test_a_large_table_is_not_held_in_memory_while_it_is_checked(data, tmp_path, monkeypatch, check):
     """Red when the run keeps its rows, what a check works with is a view of them, or the job outlives the start."""
