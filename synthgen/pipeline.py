@@ -171,32 +171,37 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
     elif not any(len(run.read_rows(run.draw_path(label, 0))) for label in run.plan.adds()):
         verdict = Verdict.not_checked("inner splits of the training rows spoke against adding rows; nothing was added")
     else:
-        kind, seed = run.record.check, derive(config.seed, "check")
-        aside = kind == "holdout"
-        arms = build_arms(run.plan, recipe_of(config, modality_of(run.dataset)), small_class=config.small_class)
-        drawn, jobs = run.check_draws() if aside else None, workers(config, run.dataset, kind)
-        real = look(run.train, run.holdout if aside else None, gate=gate, seed=seed)
-        if real.thinned:  # a large table
-            run.release()
-            give_back()
-        verdict = assess(
-            real,
-            arms=arms,
-            check=kind,
-            gate=gate,
-            seed=seed,
-            jobs=jobs,
-            draws=DRAWS,
-            drawn=drawn,
-            estimator=config.estimator,
-            group=config.group,
-            flips=config.flips,
-            report=report,
-        )
+        verdict = _judged(run, gate, report)
+        give_back()  # what it took: a large table is read again beside it
     run.write("fidelity.json", _fidelity(run))
     run.write("quality.json", verdict.to_json())
     write_report(run, verdict)
     return verdict
+
+
+def _judged(run: Run, gate: Gate, report: Callable[[float, str], None]) -> Verdict:
+    config, kind, seed = run.config, run.record.check, derive(run.config.seed, "check")
+    aside = kind == "holdout"
+    arms = build_arms(run.plan, recipe_of(config, modality_of(run.dataset)), small_class=config.small_class)
+    drawn, jobs = run.check_draws() if aside else None, workers(config, run.dataset, kind)
+    real = look(run.train, run.holdout if aside else None, gate=gate, seed=seed)
+    if real.thinned:  # a large table
+        run.release()
+        give_back()
+    return assess(
+        real,
+        arms=arms,
+        check=kind,
+        gate=gate,
+        seed=seed,
+        jobs=jobs,
+        draws=DRAWS,
+        drawn=drawn,
+        estimator=config.estimator,
+        group=config.group,
+        flips=config.flips,
+        report=report,
+    )
 
 
 def _fidelity(run: Run) -> dict[str, object]:
