@@ -28,6 +28,7 @@ from synthgen.data.dataset import TabularDataset
 from synthgen.data.image_store import load_images, save_images
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
+from synthgen.data.physical import sorted_unique
 from synthgen.data.pictures import ImagePolicy
 from synthgen.data.read import is_images, load_table, read_images
 from synthgen.data.schema import Label, index_columns
@@ -284,7 +285,7 @@ def untouched(held: Dataset, train: Dataset, *, name: str) -> Dataset:
     """
     known = train.feature_hashes()
     shared = np.isin(held.feature_hashes(), known)
-    repeats = 1 - len(np.unique(known)) / max(1, len(known))
+    repeats = 1 - len(sorted_unique(known)) / max(1, len(known))
     if shared.mean() > max(0.1, 2 * repeats):
         raise DataError(
             f"{int(shared.sum())} of the {len(held)} rows of {name} are also in the table that is trained on; "

@@ -15,7 +15,7 @@ from pyarrow import types
 
 from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.kinds import Dataset
-from synthgen.data.physical import flat, is_number, to_physical
+from synthgen.data.physical import flat, is_number, sorted_unique, to_physical
 from synthgen.data.schema import Column, Label, index_columns
 from synthgen.data.split import MAX_DUPLICATES
 
@@ -126,7 +126,7 @@ def _auc(own: np.ndarray, rest: np.ndarray, *, ordered: bool) -> float:
 
 def _repeats(rows: TabularDataset) -> Iterator[str]:
     n = len(rows)
-    distinct = len(np.unique(rows.feature_hashes()))
+    distinct = len(sorted_unique(rows.feature_hashes()))
     discrete = all(_discrete(column, rows) for column in rows.schema.features)
     if rows.schema.features and discrete and distinct <= _FEW_SHARE * n:
         yield (
@@ -141,4 +141,4 @@ def _repeats(rows: TabularDataset) -> Iterator[str]:
 def _discrete(column: Column, rows: TabularDataset) -> bool:
     if column.kind in ("categorical", "boolean"):
         return True
-    return len(np.unique(to_physical(rows.table.column(column.name)).values)) <= _FEW_VALUES
+    return len(sorted_unique(to_physical(rows.table.column(column.name)).values)) <= _FEW_VALUES

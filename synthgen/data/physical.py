@@ -38,6 +38,18 @@ class Physical:
         return ordered if new.all() else ordered[first], counts
 
 
+def sorted_unique(values: np.ndarray) -> np.ndarray:
+    """Return the sorted distinct values of ``values`` (N,), which holds no NaN.
+
+    As numpy's ``unique``, whose hash table takes a hundred times as long and six times the memory for millions that
+    differ.
+    """
+    ordered = np.sort(values)
+    new = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    return ordered if new.all() else ordered[new]
+
+
 def is_number(kind: pa.DataType) -> bool:
     """Return whether ``to_physical`` knows the type."""
     return bool(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from synthgen.data.physical import flat, from_physical, is_number, limits, to_physical
+from synthgen.data.physical import flat, from_physical, is_number, limits, sorted_unique, to_physical
 from synthgen.encode.grid import Arrays, Grid, find_grid, mantissa, physical_dtype
 from synthgen.encode.levels import Levels, plain
 from synthgen.encode.patterns import PRIVATE_BYTE, Form, FreeForm, NumberedForm, RankedForm
@@ -164,7 +164,7 @@ def fit_ids(column: pa.ChunkedArray) -> IdColumn:
     if not is_number(kind):
         return TextIds.fit(array.drop_null() if array.null_count else array)
     numbers = to_physical(array)
-    distinct = np.unique(numbers.values[numbers.valid])
+    distinct = sorted_unique(numbers.values[numbers.valid])
     grid = find_grid(distinct, bits=mantissa(kind))
     return CountedIds.fit(kind, distinct, grid) if grid else BetweenIds(kind, distinct[[0, -1]])
 

@@ -91,7 +91,7 @@ class NumberedForm:
         if np.any(zeros & (digits > width)):
             return None
         low = int(numbers.min())
-        step = max(int(np.gcd.reduce(np.unique(numbers - np.uint64(low)))), 1)
+        step = max(int(np.gcd.reduce(numbers - np.uint64(low))), 1)
         bottom = 0 if np.any(zeros) or width == 1 else 10 ** (width - 1)
         base = low - (low - bottom) // step * step
         points = (numbers - np.uint64(base)) // np.uint64(step)

@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from synthgen.data.physical import sorted_unique
 from synthgen.encode.grid import Arrays
 from synthgen.errors import EngineError
 from synthgen.seeding import derive, numpy_rng
@@ -39,7 +40,7 @@ class Unseen:
         right beside it, for there may be rows that this fit was not shown; then values below, then the gaps.
         Points past the first of the rising ``edges`` are of another form (longer, say) and come last, edge by edge.
         """
-        points = np.unique(points)
+        points = sorted_unique(points)
         breaks = np.flatnonzero(np.diff(points) != 1) + 1
         first, last = np.append(0, breaks), np.append(breaks, len(points)) - 1
         starts = points[first]

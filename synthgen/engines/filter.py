@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.images import ImageDataset
+from synthgen.data.physical import sorted_unique
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine, make_raw, save_engine
 from synthgen.engines.base import (
@@ -109,7 +110,7 @@ class Filtered:
         inner = replace(context, base=base.inner if isinstance(base, Filtered) else base)
         self._inner.fit(cast("TabularDataset", train), seed=derive(seed, "inner"), context=inner)
         if isinstance(train, ImageDataset):
-            return self.equip(belief=None, seen=np.unique(train.feature_hashes()), ids=None)
+            return self.equip(belief=None, seen=sorted_unique(train.feature_hashes()), ids=None)
         belief = None
         if self._overdraw > 1 and len(np.unique(train.label_codes)) > 1:
             belief = Belief.fit(train, context.wanted(train.counts()), seed=derive(seed, "belief"))
@@ -222,7 +223,7 @@ def seen_rows(train: TabularDataset) -> np.ndarray:
     """
     if not any(_tells(train, column.name, column.kind) for column in train.schema.features):
         return np.zeros(0, dtype=np.uint64)
-    return np.unique(train.feature_hashes())
+    return sorted_unique(train.feature_hashes())
 
 
 def _tells(train: TabularDataset, name: str, kind: str) -> bool:

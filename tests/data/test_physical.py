@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthgen.data.physical import flat, from_physical, is_number, limits, to_physical
+from synthgen.data.physical import flat, from_physical, is_number, limits, sorted_unique, to_physical
 from synthgen.errors import DataError
 
 UNITS = ("s", "ms", "us", "ns")
@@ -178,3 +178,12 @@ def test_distinct_values_are_counted_as_numpy_counts_them(values: list[float | N
     assert np.array_equal(distinct, expected)
     assert np.array_equal(counts, times)
     assert counts.sum() == column.valid.sum()
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 5), max_size=50))
+def test_sorted_unique_is_numpys_unique_and_leaves_what_it_is_given(values: list[int]) -> None:
+    given_values = np.array(values, dtype=np.uint64)
+    found = sorted_unique(given_values)
+    assert found.dtype == np.uint64
+    assert found.tolist() == np.unique(given_values).tolist()
+    assert given_values.tolist() == values
