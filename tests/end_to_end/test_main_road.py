@@ -17,7 +17,8 @@ import synthgen
 from synthgen import pipeline
 from synthgen.config import make_config
 from synthgen.data.dataset import TabularDataset
-from synthgen.engines.choose import Choice
+from synthgen.engines import auto
+from synthgen.engines.choose import Choice, Score
 from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.forecast import forecast
 from synthgen.job import prepare
@@ -364,14 +365,38 @@ def test_options_and_config_are_not_mixed():
         synthgen.balance(frame(), config=synthgen.BalanceConfig(), label="fraud")
 
 
-def test_nothing_added_by_tuned_is_published_without_a_check(data, tmp_path):
-    """The rare class is less rare than a quarter: tuned adds nothing. Red when 0 rows are judged."""
-    frame(200, 80).to_parquet(data)
-    result = synthgen.balance(data, label="fraud", strategy="tuned", out=tmp_path / "out", check="holdout", jobs=1)
+@pytest.mark.parametrize(
+    ("rare", "says"),
+    [
+        (100, "could not be judged (no wanted class is rarer than 25% of the largest, up to which rows are added)"),
+        (8, "could not be judged (no wanted class has rows enough to be judged on inner splits)"),
+    ],
+    ids=["not rare", "few rows"],
+)
+def test_nothing_added_by_tuned_is_published_without_a_check(data, tmp_path, rare, says):
+    """Red when 0 rows are judged, or splits are said to have spoken where there were none."""
+    frame(400, rare).to_parquet(data)
+    result = quick(data, tmp_path / "out", engine="auto", strategy="tuned", holdout=None, check="cv")
     assert result.published
     assert result.verdict.status == "NOT CHECKED"
-    assert "nothing was added" in result.verdict.sentence
+    assert result.verdict.sentence == f"Not checked: whether added rows help {says}; nothing was added"
     assert result.counts["1"].synthetic == 0
+
+
+def test_what_splits_said_of_one_class_is_not_told_of_another(data, tmp_path, monkeypatch):
+    """Red when one class's reason stands for all, or no split is said to have spoken where one has."""
+    tried = Choice("delta", 0.0, "worse", (Score("delta", 1.0, 2, 0.5, 0.5, None, -0.1, 0.01, "worse"),))
+    choose = auto.choose
+    monkeypatch.setattr(auto, "choose", lambda *a, **k: tried if k["candidates"] == ("delta",) else choose(*a, **k))
+    spoke = "inner splits of the training rows spoke against adding rows"
+    options = {"engine": "delta", "strategy": "tuned", "holdout": None, "check": "cv"}
+    assert quick(data, **options).verdict.sentence == f"Not checked: {spoke}; nothing was added"
+    rows = frame()
+    rows.loc[rows.index[rows["fraud"] == 0][:1], "fraud"] = 2  # too few for delta: a training of its own
+    rows.to_parquet(data)
+    sentence = quick(data, tmp_path / "two", **options).verdict.sentence
+    assert sentence.startswith(f"Not checked: class 1: {spoke}; class 2: whether added rows help could not be judged (")
+    assert sentence.endswith("; nothing was added")
 
 
 @pytest.mark.usefixtures("one_learner")
