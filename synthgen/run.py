@@ -71,15 +71,24 @@ class RunRecord(BaseModel):
 
 
 class Run:
-    """A run folder with its record. ``dataset`` and ``split`` may be handed in where they are already in memory."""
+    """A run folder with its record. What is in memory already may be handed in: ``dataset``, ``split`` and the user's
+    own ``holdout``."""
 
     def __init__(
-        self, folder: Path, record: RunRecord, *, dataset: Dataset | None = None, split: Split | None = None
+        self,
+        folder: Path,
+        record: RunRecord,
+        *,
+        dataset: Dataset | None = None,
+        split: Split | None = None,
+        holdout: Dataset | None = None,
     ) -> None:
         self.folder = folder
         self.record = record
         if dataset is not None:
             self.__dict__["dataset"] = dataset
+        if holdout is not None:
+            self.__dict__["holdout"] = holdout
         if split is not None:
             self.__dict__["_split"] = split.train, split.holdout
 
@@ -104,9 +113,12 @@ class Run:
             dataset = _read_rows(source)
         else:
             dataset = read_input(source, self.config, label=self.record.label)
-        if dataset.fingerprint() != self.record.fingerprint:
-            raise DataError(f"{self.record.source_name} changed since run {self.record.run_id} began; start again")
+        self._check_unchanged(dataset, self.record.fingerprint, name=self.record.source_name)
         return dataset
+
+    def _check_unchanged(self, dataset: Dataset, fingerprint: str | None, *, name: str) -> None:
+        if dataset.fingerprint() != fingerprint:
+            raise DataError(f"{name} changed since run {self.record.run_id} began; start again")
 
     @cached_property
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
@@ -121,9 +133,11 @@ class Run:
 
     @cached_property
     def holdout(self) -> Dataset | None:
-        """The rows set aside, or the user's own holdout; None without."""
+        """The rows set aside, or the user's own holdout; None without. Raises DataError where its file changed."""
         if self.config.holdout_data is not None:
-            return load_holdout(self.config, self.dataset)
+            held = load_holdout(self.config, self.dataset)
+            self._check_unchanged(held, self.record.holdout_fingerprint, name=Path(self.config.holdout_data).name)
+            return held
         aside = self._split[1]
         return self.dataset.take(aside) if len(aside) else None
 

@@ -168,3 +168,22 @@ def test_a_label_whose_category_is_no_value_is_missing() -> None:
     assert rows.table.column("label").chunk(0).dictionary.to_pylist() == ["p", "q"]
     with pytest.raises(DataError, match="missing in 120 of 240 rows"):
         synthgen.load(pa.table({"x": OTHER, "label": label}), label="label")
+
+
+def test_a_holdout_that_changed_since_the_run_began_is_refused(tmp_path: Path) -> None:
+    """Red when the fingerprint is not compared, or the rows are read again while they are in memory."""
+    rows, path = frame().assign(label=frame()["fraud"]), tmp_path / "held.parquet"
+    held = rows.assign(x=rows["x"] + 1e-3)
+    held.to_parquet(path)
+    own = {"holdout_data": str(path), "check": None, "holdout": None}
+    first, second = (started(rows, tmp_path / "run", **own) for _ in range(2))
+    before = Run.open(tmp_path / "run").holdout
+    assert before is not None
+    held.assign(x=0.5).to_parquet(path)
+    for run in (first, second):
+        assert run.holdout is not None
+        assert run.holdout.fingerprint() == before.fingerprint()
+        run.release()
+    for run in (first, second, Run.open(tmp_path / "run")):
+        with pytest.raises(DataError, match=rf"^held.parquet changed since run {run.record.run_id} began; start again"):
+            _ = run.holdout
