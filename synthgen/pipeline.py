@@ -78,7 +78,7 @@ def start(job: Job, folder: Path) -> Run:
         run = Run.open(folder)
         if run.record.run_key != job.key:
             raise ConfigError(f"{folder} holds another run, {run.record.run_id}; choose another folder")
-        return Run(folder, run.record, dataset=job.dataset)
+        return Run(folder, run.record, dataset=job.dataset, holdout=job.holdout)
     folder.mkdir(parents=True, exist_ok=True)
     outline = job.outline
     np.savez(folder / "split.npz", train=outline.split.train, holdout=outline.split.holdout)
@@ -96,7 +96,7 @@ def start(job: Job, folder: Path) -> Run:
         notes=outline.split.notes,
         versions=versions(),
     )
-    run = Run(folder, record, dataset=job.dataset, split=outline.split)
+    run = Run(folder, record, dataset=job.dataset, split=outline.split, holdout=job.holdout)
     run.write("run.json", record.model_dump(mode="json"))
     return run
 

@@ -1,6 +1,6 @@
 """The run folder: one balancing in the making. What is written where, and the rows each stage works on.
 
-May import config, data, planning and seeding. Every file is JSON, parquet, npz without objects, or an engine's own.
+May import config, data, planning and seeding. Every file is JSON, Arrow, npz without objects, or an engine's own.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 import synthgen
@@ -33,6 +32,7 @@ from synthgen.data.pictures import ImagePolicy
 from synthgen.data.read import is_images, load_table, read_images
 from synthgen.data.schema import Label, index_columns
 from synthgen.data.split import Split
+from synthgen.data.table_store import load_rows, save_rows
 from synthgen.errors import DataError
 from synthgen.planning import BalancePlan
 
@@ -47,8 +47,7 @@ Report = Callable[[str, float, str], None]
 
 DRAWS = 10
 _LIBRARIES = ("torch", "numpy", "pandas", "scikit-learn", "pyarrow", "imbalanced-learn")
-_INPUT, _IMAGES = "input.parquet", "input-images.npz"
-_REPEATED = b"synthgen.repeated"
+_INPUT, _IMAGES = "input.arrow", "input-images.npz"
 _SIDE, _SIDE_ON_GPU = 32, 64
 
 
@@ -72,15 +71,24 @@ class RunRecord(BaseModel):
 
 
 class Run:
-    """A run folder with its record. ``dataset`` and ``split`` may be handed in where they are already in memory."""
+    """A run folder with its record. What is in memory already may be handed in: ``dataset``, ``split`` and the user's
+    own ``holdout``."""
 
     def __init__(
-        self, folder: Path, record: RunRecord, *, dataset: Dataset | None = None, split: Split | None = None
+        self,
+        folder: Path,
+        record: RunRecord,
+        *,
+        dataset: Dataset | None = None,
+        split: Split | None = None,
+        holdout: Dataset | None = None,
     ) -> None:
         self.folder = folder
         self.record = record
         if dataset is not None:
             self.__dict__["dataset"] = dataset
+        if holdout is not None:
+            self.__dict__["holdout"] = holdout
         if split is not None:
             self.__dict__["_split"] = split.train, split.holdout
 
@@ -100,14 +108,17 @@ class Run:
     @cached_property
     def dataset(self) -> Dataset:
         """Every row of the input. Raises DataError where the file changed since the run was started."""
-        source = Path(self.record.source)
-        if source == self.folder / _IMAGES:
-            dataset: Dataset = load_images(source)
+        source, kept = Path(self.record.source), self.folder.resolve()
+        if source in (kept / _INPUT, kept / _IMAGES):
+            dataset = _read_rows(source)
         else:
             dataset = read_input(source, self.config, label=self.record.label)
-        if dataset.fingerprint() != self.record.fingerprint:
-            raise DataError(f"{self.record.source_name} changed since run {self.record.run_id} began; start again")
+        self._check_unchanged(dataset, self.record.fingerprint, name=self.record.source_name)
         return dataset
+
+    def _check_unchanged(self, dataset: Dataset, fingerprint: str | None, *, name: str) -> None:
+        if dataset.fingerprint() != fingerprint:
+            raise DataError(f"{name} changed since run {self.record.run_id} began; start again")
 
     @cached_property
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
@@ -122,9 +133,11 @@ class Run:
 
     @cached_property
     def holdout(self) -> Dataset | None:
-        """The rows set aside, or the user's own holdout; None without."""
+        """The rows set aside, or the user's own holdout; None without. Raises DataError where its file changed."""
         if self.config.holdout_data is not None:
-            return load_holdout(self.config, self.dataset)
+            held = load_holdout(self.config, self.dataset)
+            self._check_unchanged(held, self.record.holdout_fingerprint, name=Path(self.config.holdout_data).name)
+            return held
         aside = self._split[1]
         return self.dataset.take(aside) if len(aside) else None
 
@@ -155,7 +168,7 @@ class Run:
 
     def draw_path(self, label: Label, draw: int) -> Path:
         """Return where draw 0 (published) or a replica 1 to 9 (for the check) of a label's rows is kept."""
-        name = f"draw-{draw:02d}.{'npz' if isinstance(self.dataset, ImageDataset) else 'parquet'}"
+        name = f"draw-{draw:02d}.{'npz' if isinstance(self.dataset, ImageDataset) else 'arrow'}"
         return self.folder / "samples" / f"c{self.dataset.classes.index(label):03d}" / name
 
     def check_draws(self) -> WrittenDraws:
@@ -168,19 +181,11 @@ class Run:
 
     def write_rows(self, path: Path, rows: Dataset) -> None:
         """Write rows whole or not at all."""
-        if isinstance(rows, ImageDataset):
-            save_images(path, rows)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        again = {} if rows.repeated is None else {_REPEATED: np.packbits(rows.repeated).tobytes()}
-        table = rows.to_arrow()
-        pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **again}), partial)
-        partial.replace(path)
+        _write_rows(path, rows)
 
     def read_rows(self, path: Path) -> Dataset:
         """Return rows that ``write_rows`` wrote."""
-        return _read_rows(path, self.dataset)
+        return _read_rows(path)
 
     def read(self, name: str) -> dict[str, object]:
         """Return a JSON file of the run folder."""
@@ -204,17 +209,18 @@ class WrittenDraws:
     like: Dataset
 
     def __call__(self, number: int) -> Dataset:
-        return self.like.concat(*(_read_rows(path, self.like) for path in self.paths[number]))
+        return self.like.concat(*(_read_rows(path) for path in self.paths[number]))
 
 
-def _read_rows(path: Path, like: Dataset) -> Dataset:
-    if not isinstance(like, TabularDataset):
-        return load_images(path)
-    with pq.ParquetFile(path) as file:
-        table = file.read()
-    packed = (table.schema.metadata or {}).get(_REPEATED)
-    again = None if packed is None else np.unpackbits(np.frombuffer(packed, np.uint8), count=len(table)) > 0
-    return TabularDataset(_typed(table, like.schema.arrow), like.schema, like.classes, repeated=again)
+def _write_rows(path: Path, rows: Dataset) -> None:
+    if isinstance(rows, ImageDataset):
+        save_images(path, rows)
+    else:
+        save_rows(path, cast("TabularDataset", rows))
+
+
+def _read_rows(path: Path) -> Dataset:
+    return load_images(path) if path.suffix == ".npz" else load_rows(path)
 
 
 def write_json(path: Path, data: object) -> Path:
@@ -227,13 +233,9 @@ def write_json(path: Path, data: object) -> Path:
 
 
 def save_input(folder: Path, dataset: Dataset) -> Path:
-    """Keep a dataset that came from memory, so that a later stage or process finds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if isinstance(dataset, ImageDataset):
-        save_images(folder / _IMAGES, dataset)
-        return folder / _IMAGES
-    path = folder / _INPUT
-    pq.write_table(dataset.to_arrow(), path)
+    """Keep a dataset that came from memory, so that a later stage or process finds it as it is; return where."""
+    path = folder.resolve() / (_IMAGES if isinstance(dataset, ImageDataset) else _INPUT)
+    _write_rows(path, dataset)
     return path
 
 
@@ -319,7 +321,7 @@ def aligned(rows: Dataset, like: Dataset, *, name: str) -> Dataset:
     unknown = [value for value in _values(table.column(like.label)) if value not in like.classes]
     if unknown:
         raise DataError(f"{name} has class {unknown[0]!r}, which the input has not; remove its rows")
-    return TabularDataset(_typed(table.select(ours.names), ours), like.schema, like.classes)
+    return TabularDataset(table.select(ours.names).cast(ours), like.schema, like.classes)
 
 
 def _converted(column: pa.ChunkedArray, field: pa.Field, name: str) -> pa.ChunkedArray:
@@ -358,11 +360,3 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Parquet reads some types back a little wider, and categories of numbers as numbers; return the schema's own."""
-    for k, field in enumerate(schema):
-        if pa.types.is_dictionary(field.type) and not pa.types.is_dictionary(table.schema.types[k]):
-            table = table.set_column(k, field, same_values(table.column(k), field.type))
-    return table.cast(pa.schema(list(schema))).replace_schema_metadata(schema.metadata)

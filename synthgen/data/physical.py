@@ -74,6 +74,30 @@ def widened(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.decimal128(38, column.type.scale)) if narrow else column
 
 
+def plain_levels(table: pa.Table) -> pa.Table:
+    """Return the table with dictionaries that hold each entry once and no null, which parquet and pandas ask for."""
+    for k, field in enumerate(table.schema):
+        if types.is_dictionary(field.type):
+            chunks = [_plain_levels(chunk) for chunk in table.column(k).chunks]
+            table = table.set_column(k, field, pa.chunked_array(chunks, field.type))
+    return table
+
+
+def _plain_levels(chunk: pa.DictionaryArray) -> pa.DictionaryArray:
+    entries = chunk.dictionary
+    try:
+        coded = flat(widened(pa.chunked_array([entries])).dictionary_encode())
+    except pa.ArrowNotImplementedError:  # nested values and the like, which are refused by name
+        return chunk
+    there = np.flatnonzero(coded.is_valid())
+    known = coded.indices.take(pa.array(there)).to_numpy()
+    first = there[np.unique(known, return_index=True)[1]]
+    if len(first) == len(entries):
+        return chunk
+    indices = coded.indices.take(chunk.indices).cast(chunk.type.index_type)
+    return pa.DictionaryArray.from_arrays(indices, entries.take(pa.array(first)), ordered=chunk.type.ordered)
+
+
 def to_physical(column: pa.ChunkedArray | pa.Array) -> Physical:
     """Return the numbers that a column stores; NaN counts as missing. Dates and times are in their own unit.
 

@@ -26,6 +26,7 @@ from synthgen.data.image_parquet import holds_image_column, parquet_pictures
 from synthgen.data.image_tar import tar_pictures
 from synthgen.data.images import ImageDataset, from_images
 from synthgen.data.parquet import read_folder, read_parquet
+from synthgen.data.physical import plain_levels
 from synthgen.data.pictures import ImagePolicy, read_pictures
 from synthgen.data.pixels import Fit
 from synthgen.data.schema import check_names, find_label
@@ -134,7 +135,7 @@ def load_table(
         table, where = from_frame(cast("pd.DataFrame", source)), "the table"
     check_names(table.schema.names)
     label = find_label(table.schema.names, label, source=where)
-    table, said = cleaned(table, label=label, drop_unlabelled=drop_unlabelled, inf=inf)
+    table, said = cleaned(plain_levels(table), label=label, drop_unlabelled=drop_unlabelled, inf=inf)
     return replace(from_table(table, label=label, drop=drop, categorical=categorical), notes=(*notes, *said))
 
 
