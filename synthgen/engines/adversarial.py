@@ -166,7 +166,8 @@ class Adversarial:
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """A row of figures (step, seconds, losses, the earth-mover estimate) for each look at the training."""
+        """A row of figures for each look at the training: step, rate, critic_loss, generator_loss, penalty, and the gap
+        that the objective estimates (``earth_mover`` of the Wasserstein ones)."""
         return [{key: float(value) for key, value in row.items()} for row in self._model.history] if self._model else []
 
     @property
