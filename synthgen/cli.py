@@ -85,7 +85,10 @@ Inf = Annotated[
     typer.Option(help="Infinite numbers are an error, or missing values.", metavar="error|nan"),
 ]
 Steps = Annotated[Optional[int], typer.Option(help="Training budget in generator steps.")]  # noqa: UP045
-MaxMinutes = Annotated[Optional[float], typer.Option(help="Budget of each training, in minutes.")]  # noqa: UP045
+MaxMinutes = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="Budget of each training, in minutes; a run may have several."),
+]
 Device = Annotated[Optional[str], typer.Option(help="auto, cpu or cuda.")]  # noqa: UP045
 Threads = Annotated[Optional[int], typer.Option(help="Threads per training.  [default: 1]")]  # noqa: UP045
 Jobs = Annotated[Optional[int], typer.Option(help="Processes side by side; default: the cores.")]  # noqa: UP045

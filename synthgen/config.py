@@ -65,7 +65,7 @@ class BalanceConfig(BaseModel):
     drop_unlabelled: bool = Field(False, description="leave rows without a label out")
     inf: Literal["error", "nan"] = Field("error", description="what an infinite number is: an error, or missing")
     steps: int | None = Field(None, ge=1, le=1_000_000, description="training budget in generator steps")
-    max_minutes: float | None = Field(None, gt=0, description="training budget in minutes")
+    max_minutes: float | None = Field(None, gt=0, description="budget in minutes of each of a run's trainings")
     size: int | None = Field(None, ge=8, le=512, description="side of images in pixels")
     flips: bool = Field(False, description="mirroring an image keeps its label")
     bad_images: Literal["error", "skip"] = Field("error", description="what an image that cannot be read is")

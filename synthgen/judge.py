@@ -22,8 +22,8 @@ from synthgen.data.read import cleaned, read_table
 from synthgen.data.schema import find_label
 from synthgen.engines import load_engine
 from synthgen.engines.base import Engine, Informed
-from synthgen.engines.chooser import Chooser
-from synthgen.engines.mixed import Mixed
+from synthgen.engines.chooser import WINNER, Chooser
+from synthgen.engines.mixed import GENERATOR, Mixed
 from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.image_parts import drawn_table
 from synthgen.memory import attainable_bytes
@@ -82,7 +82,7 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
     """Write ``n`` rows of ``label`` from a published model to the new parquet file ``out`` and return them.
 
     A model that adds real rows again beside generated ones gives generated ones alone. Images are written as the rows
-    that parquet shards have.
+    that parquet shards have; their ``model`` is the folder of what generates.
 
     ``model`` is OUT, a data/<run_id> folder of it, or the model/ folder in that. Raises DataError where there is no
     model, or more rows are asked for than there is memory; ConfigError where none makes rows of the label; PublishError
@@ -101,9 +101,9 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
         made = ", ".join(map(str, plan.adds())) or "none"
         raise ConfigError(f"no model makes rows of class {label!r}; there are models for: {made}")
     saved, drawn = shards.folder / "model" / plan.unit_of(known).name, derive(seed, "sample", text_of(known))
-    engine = _generator(load_engine(saved, trusted=trusted))
-    _check_room(engine.sample(known, min(n, _FEW), seed=drawn), n)
-    rows = engine.sample(known, n, seed=drawn)
+    generator, saved = _generator(load_engine(saved, trusted=trusted), saved)
+    _check_room(generator.sample(known, min(n, _FEW), seed=drawn), n)
+    rows = generator.sample(known, n, seed=drawn)
     partial = out.with_name(out.name + ".part")
     table = drawn_table(rows, saved, seed=drawn) if isinstance(rows, ImageDataset) else rows.to_arrow()
     with write_errors(out):
@@ -122,9 +122,13 @@ def _check_room(few: Dataset, n: int) -> None:
         )
 
 
-def _generator(engine: Informed) -> Engine[Dataset]:
-    found = engine.winner if isinstance(engine, Chooser) else engine
-    return cast("Engine[Dataset]", found.generator if isinstance(found, Mixed) else found)
+def _generator(engine: Informed, folder: Path) -> tuple[Engine[Dataset], Path]:
+    """What generates in an engine, and its own folder within the engine's."""
+    if isinstance(engine, Chooser):
+        engine, folder = engine.winner, folder / WINNER
+    if isinstance(engine, Mixed):
+        engine, folder = engine.generator, folder / GENERATOR
+    return cast("Engine[Dataset]", engine), folder
 
 
 def _writable(out: Path, *, over: str = "") -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from synthgen.engines.base import EngineInfo
 
 FALLBACKS = ("smote", "oversample")
+_OF_STRATEGY = ("tuned", "amounts")  # of auto's options
 _D = TypeVar("_D", bound=Dataset)
 
 
@@ -54,6 +55,8 @@ class Recipe:
 
     def _make_for_tables(self, name: str, *, tuned: bool) -> Engine:
         options: dict[str, object] = {}
+        if asked := next((each for each in _OF_STRATEGY if name == "auto" and each in self.options), None):
+            raise ConfigError(f"how many rows to add is no option of an engine ({asked!r}): use --strategy tuned")
         if name == self.engine:
             trains = name == "auto" or engine_info(name).trains
             options = {**(self.budget if trains else {}), **self.options}
@@ -156,7 +159,7 @@ def sample_seed(seed: int, label: Label, draw: int = 0) -> int:
 
 def _count(engine: Engine[Dataset], plan: BalancePlan, label: Label) -> int:
     add, choice = plan.classes[label].add, getattr(engine, "choice", None)
-    if not isinstance(choice, Choice):
+    if not plan.tuned or not isinstance(choice, Choice):
         return add
     if choice.per_row:
         counts = {other: known.have for other, known in plan.classes.items()}

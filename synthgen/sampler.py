@@ -214,7 +214,7 @@ def _appended_rows(X: Rows, added: TabularDataset) -> Rows:
     rows: pd.DataFrame = added.table.drop_columns([added.label]).to_pandas()
     if isinstance(X, pd.DataFrame):
         if not len(rows):
-            return X.copy()
+            return X.reset_index(drop=True)
         rows.columns = X.columns
         return pd.concat([X, rows.astype(X.dtypes)], ignore_index=True)
     array = np.asarray(X)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import make_pipeline
 from imblearn.utils.estimator_checks import estimator_checks_generator as imblearn_checks
 from sklearn.datasets import load_breast_cancer
@@ -86,6 +87,18 @@ def test_the_same_seed_gives_the_same_rows_and_another_others():
     one, two, other = (Balancer(engine="copula", random_state=seed).fit_resample(frame, label)[0] for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(one, two)
     assert not one.equals(other)
+
+
+@pytest.mark.parametrize("engine", ["oversample", "delta"])
+@pytest.mark.parametrize("rare", [120, 30])
+def test_the_index_counts_from_zero_as_imbalanced_learn_s(engine, rare):
+    """Red when a frame that gets no rows keeps the index that it came with."""
+    frame, label = mixed_frame(rare=rare)
+    rows, labels = Balancer(engine=engine, random_state=0).fit_resample(frame, label)
+    theirs, their_labels = RandomOverSampler(random_state=0).fit_resample(frame, label)
+    pd.testing.assert_index_equal(rows.index, theirs.index)
+    pd.testing.assert_index_equal(labels.index, their_labels.index)
+    assert not np.shares_memory(rows["small"].to_numpy(), frame["small"].to_numpy())
 
 
 def test_strategies_give_exact_counts():

@@ -39,13 +39,14 @@ __all__ = [
 
 # name -> "module:callable", in the order in which they are offered
 ENGINES: Mapping[str, str] = {name: row.builder for name, row in CATALOG.items() if row.public}
+IDENTITY = ("name", "preset", "inner", "generator")  # builders' options that are the catalogue's, never a caller's
 
 
-def make_engine(name: str, **options: object) -> Engine:
+def make_engine(name: str, /, **options: object) -> Engine:
     """Return an unfitted engine by name, or of a class of one's own given as "pkg.mod:Class".
 
     Raises ConfigError for a name that does not exist (it lists those that do) or an option that the engine
-    does not take.
+    does not take, or not with that value.
     """
     if name not in CATALOG and ":" not in name:
         raise ConfigError(_unknown(name))
@@ -54,11 +55,14 @@ def make_engine(name: str, **options: object) -> Engine:
 
 def build_engine(name: str, row: Row | None, options: Mapping[str, object]) -> Engine:
     """Return the unfitted engine of a catalogue's row, or of the class that ``name`` is. Raises ConfigError."""
+    for option in IDENTITY if row else ():
+        if option in options:
+            raise ConfigError(f"engine {name!r} does not take the option {option!r}: its name says which engine it is")
     build = cast("Callable[..., Engine]", _resolve(row.builder if row else name))
     fixed = dict(row.options) if row else {}
     try:
         engine = build(**{**fixed, **options})
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         given = ", ".join(sorted(options)) or "none"
         raise ConfigError(f"engine {name!r} does not take these options ({given}): {error}") from None
     if not isinstance(engine, Engine):

@@ -25,6 +25,7 @@ from synthgen.engines.base import (
     EngineInfo,
     FitContext,
     check_count,
+    check_whole,
     code_of,
     fitted,
     labels_to_json,
@@ -145,9 +146,8 @@ class Adversarial:
 
     def __init__(self, name: str = "cwgan-gp", *, fine_tune: int | None = None, **settings: object) -> None:
         self._config = preset(name, **settings)
-        if fine_tune is not None and (isinstance(fine_tune, bool) or int(fine_tune) != fine_tune or fine_tune < 1):
-            raise ConfigError(f"fine_tune must be a number of steps from 1 on, got {fine_tune!r}")
-        self._name, self._settings, self._fine_tune = name, dict(settings), fine_tune
+        self._name, self._settings = name, dict(settings)
+        self._fine_tune = None if fine_tune is None else check_whole("fine_tune", fine_tune)
         self._codec: _Codec | None = None
         self._aside: Aside | None = None
         self._model: Fitted | None = None
@@ -166,7 +166,8 @@ class Adversarial:
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """A row of figures (step, seconds, losses, the earth-mover estimate) for each look at the training."""
+        """A row of figures for each look at the training: step, rate, critic_loss, generator_loss, penalty, and the gap
+        that the objective estimates (``earth_mover`` of the Wasserstein ones)."""
         return [{key: float(value) for key, value in row.items()} for row in self._model.history] if self._model else []
 
     @property

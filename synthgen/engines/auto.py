@@ -12,7 +12,7 @@ from synthgen.data.dataset import TabularDataset
 from synthgen.engines import make_engine
 from synthgen.engines.base import Engine, EngineInfo, FitContext
 from synthgen.engines.catalog import CATALOG
-from synthgen.engines.choose import CANDIDATES, Choice, choose
+from synthgen.engines.choose import CANDIDATES, Choice, check_arms, choose
 from synthgen.engines.chooser import Chooser
 from synthgen.engines.mixed import of_rows
 from synthgen.engines.tournament import Budget, Options
@@ -41,12 +41,20 @@ class AutoEngine(Chooser[TabularDataset]):
         **settings: object,
     ) -> None:
         super().__init__()
+        if not isinstance(tuned, bool):
+            raise ConfigError(f"tuned is true or false, got {tuned!r}")
+        if not isinstance(budget, Budget):
+            raise ConfigError(f"budget is a Budget of synthgen.engines.tournament, got {budget!r}")
+        options = {} if options is None else options
+        if not isinstance(options, Mapping) or not all(isinstance(own, Mapping) for own in options.values()):
+            raise ConfigError(f"options must map candidates' names to their options, got {options!r}")
+        check_arms(candidates, amounts)
         if tuned and (tuple(candidates) != CANDIDATES or tuple(amounts) != (1.0,)):
             raise ConfigError("tuned chooses generator and amount itself; leave candidates and amounts out")
         preset("cwgan-gp", **settings)  # an unknown setting is refused before anything is fitted
         networks = [name for name in candidates if name in CATALOG and CATALOG[name].info.trains]
         self._options: dict[str, Options] = dict.fromkeys(networks, settings)
-        for name, own in (options or {}).items():
+        for name, own in options.items():
             self._options[name] = {**self._options.get(name, {}), **own}
             make_engine(name, **self._options[name])
         self._candidates, self._amounts, self._budget, self._tuned = tuple(candidates), tuple(amounts), budget, tuned

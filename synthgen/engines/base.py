@@ -6,6 +6,8 @@ May import errors and data; nothing heavy, so that planning and the command line
 from __future__ import annotations
 
 import json
+import math
+import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -185,9 +187,16 @@ def code_of(classes: Sequence[Label], label: Label, *, engine: str) -> int:
 
 def check_count(n: int) -> int:
     """Return ``n`` as int. Raises ConfigError where it is negative or not whole."""
-    if isinstance(n, bool) or int(n) != n or n < 0:
-        raise ConfigError(f"the number of rows to sample must be a whole number from 0 on, got {n!r}")
-    return int(n)
+    return check_whole("the number of rows to sample", n, least=0)
+
+
+def check_whole(name: str, value: object, *, least: int = 1) -> int:
+    """Return ``value`` as int, of numpy's types too. Raises ConfigError naming it where it is no whole number from
+    ``least`` on."""
+    number = cast("float", value if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan)
+    if not number >= least or number % 1 != 0:
+        raise ConfigError(f"{name} must be a whole number from {least} on, got {value!r}")
+    return int(number)
 
 
 def labels_to_json(classes: Sequence[Label]) -> list[Label]:

@@ -115,7 +115,7 @@ def choose(
     Raises ConfigError for no candidates, an amount outside [0, 1], or several amounts for rows of one class alone,
     which hold nothing to judge them by.
     """
-    _check(candidates, amounts)
+    check_arms(candidates, amounts)
     if len(amounts) > 1 and len(np.unique(train.label_codes)) < 2:
         raise ConfigError(
             f"how many rows to add cannot be tuned for {candidates[0]!r}, which is given one class's rows alone; "
@@ -146,15 +146,19 @@ def choose(
     return Choice(winner, amount, reason, (*scores, *(s for s in more if len(usable) == 1 or s.amount != probe)))
 
 
-def _check(candidates: Sequence[str], amounts: Sequence[float]) -> None:
+def check_arms(candidates: Sequence[str], amounts: Sequence[float]) -> None:
+    """Raise ConfigError unless these are engines and shares of the wanted rows that ``choose`` can choose from."""
+    if not isinstance(candidates, (tuple, list)) or not all(isinstance(name, str) for name in candidates):
+        raise ConfigError(f"candidates must be a list of engines' names, got {candidates!r}")
     if not candidates:
         raise ConfigError("there are no candidates to choose from")
     for name in candidates:
         if name == "auto":
             raise ConfigError("auto cannot be a candidate of itself")
         engine_info(name)
-    if not amounts or any(not 0 <= amount <= 1 for amount in amounts):
-        raise ConfigError(f"amounts must lie between 0 and 1, got {list(amounts)}")
+    shares = amounts if isinstance(amounts, (tuple, list)) else ()
+    if not shares or not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares):
+        raise ConfigError(f"amounts must be numbers between 0 and 1, got {amounts!r}")
 
 
 def _usable(

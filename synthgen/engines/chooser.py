@@ -27,6 +27,7 @@ from synthgen.memory import give_back
 from synthgen.seeding import derive
 
 CHOOSING: Final = 0.4  # of the progress
+WINNER: Final = "winner"  # where the winner is in a saved folder
 
 
 class Chooser(ABC, Generic[Data]):
@@ -104,7 +105,7 @@ class Chooser(ABC, Generic[Data]):
     def save(self, folder: Path) -> None:
         """Write engine.json with the choice, and the winner."""
         write_state(folder, self, {"choice": self.choice.to_json()})
-        save_engine(self.winner, folder / "winner")
+        save_engine(self.winner, folder / WINNER)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -113,5 +114,5 @@ class Chooser(ABC, Generic[Data]):
         engine = cls()
         with reading(folder):
             engine._choice = Choice.from_json(cast("dict[str, object]", state["choice"]))
-        engine._winner = cast("Engine[Data]", load_engine(folder / "winner"))
+        engine._winner = cast("Engine[Data]", load_engine(folder / WINNER))
         return engine

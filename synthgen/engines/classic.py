@@ -52,8 +52,6 @@ class Smote(PoolEngine):
 
     def _prepare(self, pool: Pool, own: np.ndarray) -> Draw:
         layout = pool.codec.layout
-        if layout.width == 0:
-            return lambda n, rng: pool.encoded.take(own[rng.integers(0, len(own), n)])
         beside = np.flatnonzero(~np.isin(np.arange(len(pool.labels)), own))[:BESIDE]
         rows = pool.encoded.take(np.concatenate([own, beside]))
         x = np.column_stack([rows.numeric, rows.codes.astype(np.float32)])

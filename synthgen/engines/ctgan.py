@@ -25,6 +25,7 @@ from synthgen.engines.base import (
     EngineInfo,
     FitContext,
     check_count,
+    check_whole,
     code_of,
     fitted,
     labels_to_json,
@@ -81,8 +82,8 @@ class Ctgan:
             raise ConfigError("engine 'ctgan' needs the ctgan package, which is not installed: pip install ctgan")
         whole = {"epochs": epochs, "steps": steps, "batch_size": batch_size, "pac": pac, "threads": threads}
         for name, value in whole.items():
-            if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
-                raise ConfigError(f"{name} must be a whole number from 1 on; got {value!r}")
+            if value is not None:
+                check_whole(name, value)
         if epochs is not None and steps is not None:
             raise ConfigError("give epochs or steps, not both")
         if max_minutes is not None and not 0 < max_minutes < math.inf:

@@ -52,7 +52,7 @@ def may_train(name: str, images: int) -> bool:
     return any(image_engine_info(name).trains for name in names)
 
 
-def make_image_engine(name: str, **options: object) -> Engine[ImageDataset]:
+def make_image_engine(name: str, /, **options: object) -> Engine[ImageDataset]:
     """Return an unfitted engine for images by name, or of a class of one's own given as "pkg.mod:Class".
 
     Raises ConfigError for an engine that is for tables alone, and for what ``make_engine`` raises it for.

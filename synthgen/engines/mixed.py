@@ -33,6 +33,7 @@ from synthgen.seeding import derive
 
 SHARE = 0.5  # of what a class gets is generated
 MOST_IMAGES = 2.0  # generated ones for each real one
+GENERATOR = "generator"  # where the generator is in a saved folder
 
 
 class Mixed(Generic[Data]):
@@ -91,7 +92,7 @@ class Mixed(Generic[Data]):
         """Write engine.json, the repeats and the generator."""
         have, most = fitted(self._have, self), None if math.isinf(self._most) else self._most
         write_state(folder, self, {"have": [[label, n] for label, n in have.items()], "most": most})
-        save_engine(self._generator, folder / "generator")
+        save_engine(self._generator, folder / GENERATOR)
         save_engine(self._repeats, folder / "repeats")
 
     @classmethod
@@ -100,7 +101,7 @@ class Mixed(Generic[Data]):
         state = read_state(folder)
         with reading(folder):
             most = math.inf if state["most"] is None else float(str(state["most"]))
-            parts = (cast("Engine[Data]", load_engine(folder / name)) for name in ("generator", "repeats"))
+            parts = (cast("Engine[Data]", load_engine(folder / name)) for name in (GENERATOR, "repeats"))
             engine = cls(*parts, most=most)
             engine._have = {label: int(n) for label, n in cast("list[tuple[Label, int]]", state["have"])}
         return engine

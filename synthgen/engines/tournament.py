@@ -43,7 +43,8 @@ Options = Mapping[str, object]  # as make_engine takes them
 
 @dataclass(frozen=True)
 class Budget:
-    """What a tournament may cost: figures of work, never of time, so that the same rows give the same choice.
+    """What a tournament may cost: figures of work, not of time, so that the same rows give the same choice unless
+    ``max_minutes`` among an engine's own settings ends a training.
 
     ``folds`` inner splits, each thinned so that its training rows come to about ``rows`` with those added; of a
     judged class ``own`` rows stay if it has them. Its ``rounds`` of boosting; ``resamples`` for the standard error.
@@ -64,8 +65,9 @@ class Budget:
         """Return an engine's ``options`` for a fit that competes: a network's steps (or epochs) are held."""
         if name not in CATALOG or not CATALOG[name].info.trains:
             return options
-        length = "epochs" if "epochs" in options else "steps"
-        return {**options, length: min(self.network_steps, cast("int", options.get(length, self.network_steps)))}
+        length = "epochs" if options.get("epochs") is not None else "steps"
+        asked = options.get(length)
+        return {**options, length: self.network_steps if asked is None else min(self.network_steps, cast("int", asked))}
 
 
 @dataclass(eq=False)

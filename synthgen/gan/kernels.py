@@ -17,7 +17,9 @@ from synthgen.gan.objective import Objective
 
 SLOPE: Final = 0.2
 EPS: Final = 1e-5
-_TINY: Final = 1e-30  # below any gradient whose direction tells something
+# below any gradient whose direction tells something, and above those whose squares vanish in float32 and whose norm is
+# then 0 (under 1e-23): what is divided by it stays small
+_TINY: Final = 1e-18
 
 
 class Stack(NamedTuple):

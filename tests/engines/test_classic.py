@@ -48,6 +48,13 @@ def test_smote_takes_categories_by_vote_of_neighbours() -> None:
     assert set(np.array(table.column("city").to_pylist())[~low]) == {"c"}
 
 
+def test_smote_repeats_rows_that_nothing_tells_apart() -> None:
+    """Red when what has no column to move is prepared like any other."""
+    train = plain({"flag": ["x"] * 60}, [0] * 40 + [1] * 20)
+    rows = make_engine("smote").fit(train, seed=0).sample(1, 7, seed=0)
+    assert rows.table.column("flag").to_pylist() == ["x"] * 7
+
+
 @pytest.mark.parametrize(("rows", "k"), [(2, 1), (4, 3), (30, 5)])
 def test_smote_neighbours(monkeypatch: pytest.MonkeyPatch, rows: int, k: int) -> None:
     import imblearn.over_sampling

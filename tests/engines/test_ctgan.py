@@ -158,7 +158,7 @@ def test_a_column_too_wide_for_it_is_refused_with_the_number() -> None:
     [
         ({"batch_size": 25, "pac": 5}, "batch_size must be even and a multiple of pac; got 25 and 5"),
         ({"batch_size": 32}, "got 32 and 10"),
-        ({"epochs": 0}, "epochs must be a whole number from 1 on; got 0"),
+        ({"epochs": 0}, "epochs must be a whole number from 1 on, got 0"),
         ({"epochs": 2, "steps": 9}, "epochs or steps, not both"),
         ({"max_minutes": -1.0}, "max_minutes must be a number above 0"),
         ({"device": "cuda"}, "cannot be seeded; got 'cuda'"),

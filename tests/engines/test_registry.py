@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 
 from synthgen.engines import ENGINES, engine_info, load_engine, make_engine, save_engine
 from synthgen.engines.base import Engine, FitContext
+from synthgen.engines.classic import Oversample
 from synthgen.engines.contract import mixed_table
+from synthgen.engines.image_catalog import make_image_engine
 from synthgen.errors import ConfigError, EngineError
 
 
@@ -166,3 +169,73 @@ def test_what_is_wanted_by_default() -> None:
     assert context.wanted({"a": 10, "b": 4, "c": 0}) == {"b": 6}
     assert context.wanted({"a": 10, "b": 0}) == {"a": 10}
     assert FitContext(want={"a": 3, "b": 0}).wanted({"a": 10, "b": 4}) == {"a": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("cwgan-gp", {"name": "x"}, "engine 'cwgan-gp' does not take the option 'name'"),
+        ("oversample", {"name": "x"}, "engine 'oversample' does not take"),
+        ("ctgan", {"name": "x"}, "engine 'ctgan' does not take"),
+        ("auto", {"name": "x"}, "engine 'auto' does not take the option 'name'"),
+        ("cwgan-gp", {"preset": "gan"}, "does not take the option 'preset'"),
+        ("delta", {"inner": "copula"}, "does not take the option 'inner'"),
+        ("cwgan-gp", {"fine_tune": "a"}, "fine_tune must be a whole number from 1 on, got 'a'"),
+        ("cwgan-gp", {"fine_tune": math.nan}, "fine_tune must be a whole number from 1 on, got nan"),
+        ("cwgan-gp", {"fine_tune": math.inf}, "fine_tune must be a whole number"),
+        ("ctgan", {"epochs": math.inf}, "epochs must be a whole number"),
+        ("ctgan", {"epochs": "a"}, "epochs must be a whole number"),
+        ("auto", {"budget": 3}, "budget is a Budget"),
+        ("auto", {"options": 3}, "options must map"),
+        ("auto", {"options": {"delta": 3}}, "options must map"),
+        ("auto", {"options": {"cwgan-gp": {"steps": None}}}, "steps must be an integer"),
+        ("auto", {"options": {"delta": {"colour": "red"}}}, "engine 'delta' does not take these options"),
+        ("auto", {"tuned": 1}, "tuned is true or false"),
+        ("auto", {"amounts": ("a",)}, "amounts must be numbers between 0 and 1"),
+        ("auto", {"amounts": (math.nan,)}, "amounts must be numbers between 0 and 1"),
+        ("auto", {"amounts": 1}, "amounts must be numbers between 0 and 1"),
+        ("auto", {"candidates": "delta"}, "candidates must be a list"),
+        ("auto", {"candidates": (3,)}, "candidates must be a list"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_where_the_engine_is_made(
+    name: str, options: dict[str, object], told: str
+) -> None:
+    """Red when a builder's own options are a caller's too, or a value is first looked at in fit."""
+    if name == "ctgan":
+        pytest.importorskip("ctgan")
+    with pytest.raises(ConfigError, match=told) as error:
+        make_engine(name, **options)
+    assert "\n" not in str(error.value)
+    if name == "cwgan-gp":
+        with pytest.raises(ConfigError, match=told):
+            make_image_engine(name, **options)
+
+
+def test_an_image_engine_keeps_its_generator() -> None:
+    with pytest.raises(ConfigError, match="does not take the option 'generator'"):
+        make_image_engine("cwgan-gp", generator="cgan")
+
+
+class Picky(Oversample):
+    """An engine whose constructor speaks Python's way."""
+
+    def __init__(self, *, name: str = "own") -> None:
+        super().__init__()
+        if name != "own":
+            raise ValueError(f"no such name: {name}")
+
+
+def test_a_class_of_ones_own_has_options_of_any_name_and_its_errors_are_told() -> None:
+    own = f"{__name__}:Picky"
+    assert isinstance(make_engine(own, name="own"), Picky)
+    with pytest.raises(ConfigError, match=r"does not take these options \(name\): no such name: x"):
+        make_engine(own, name="x")
+
+
+@pytest.mark.parametrize("n", [None, math.nan, math.inf, -1, 1.5, True, "3"])
+@pytest.mark.parametrize("name", ["delta", "oversample"])
+def test_a_number_of_rows_that_is_none(name: str, n: object) -> None:
+    engine = make_engine(name).fit(mixed_table({"a": 60, "b": 20}), seed=0)
+    with pytest.raises(ConfigError, match="the number of rows to sample must be a whole number from 0 on"):
+        engine.sample("b", n, seed=0)  # type: ignore[arg-type]

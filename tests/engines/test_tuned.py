@@ -22,6 +22,7 @@ from synthgen.engines.tuned import modest, tune
 from synthgen.errors import ConfigError
 from synthgen.planning import Limits, make_plan
 from synthgen.rebalance import Recipe, complete, fit_all, sample_all
+from synthgen.sampler import Balancer
 
 SMALL = Budget(folds=2, rows=600, own=100, rounds=8, resamples=20)
 
@@ -97,6 +98,31 @@ def test_a_class_too_small_for_a_network_is_left_alone_or_taught(n_own: int) -> 
 def test_tuned_is_not_told_what_to_choose_from() -> None:
     with pytest.raises(ConfigError, match="leave candidates"):
         AutoEngine(tuned=True, candidates=("delta",))
+
+
+@pytest.mark.parametrize("option", [{"tuned": True}, {"amounts": (0.0, 1.0)}])
+@pytest.mark.parametrize("strategy", ["auto", "tuned"])
+def test_how_many_rows_is_asked_for_by_the_strategy_alone(strategy: str, option: dict[str, object]) -> None:
+    """Red when an option of auto's adds fewer rows than the plan says."""
+    with pytest.raises(ConfigError, match="use --strategy tuned"):
+        Recipe("auto", option).make("auto", tuned=strategy == "tuned")
+    X, y = np.arange(60.0).reshape(30, 2), np.arange(30) > 20
+    with pytest.raises(ConfigError, match="use sampling_strategy tuned"):
+        Balancer(engine="auto", engine_options=option, sampling_strategy=strategy).fit_resample(X, y)
+
+
+def test_counts_are_the_plans_whatever_an_engine_chose() -> None:
+    """Red when a choice scales the rows of a plan that is not tuned."""
+    train = gaussians(300, 20)
+    recipe = Recipe("synthgen.engines.auto:AutoEngine", {"tuned": True, "budget": SMALL})
+    plan = complete(make_plan(train.counts(), {1: 120}), recipe)
+    assert [len(rows) for rows in sample_all(fit_all(train, plan, recipe, seed=0), plan, seed=0)] == [100]
+
+
+@pytest.mark.parametrize("own", [{"steps": None}, {"epochs": None, "steps": None}])
+def test_an_option_that_is_none_is_the_engines_own_default(own: dict[str, object]) -> None:
+    """Red when the budget compares None with its steps."""
+    assert Budget(network_steps=3).brief("ctgan", own) == {**own, "steps": 3}
 
 
 def test_nothing_is_added_where_nothing_can_be_seen_or_no_class_is_rare() -> None:

@@ -99,6 +99,25 @@ def test_a_critic_without_a_slope_anywhere_has_finite_gradients():
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
 
 
+@pytest.mark.parametrize("scale", [1e-24, 1e-26, 1e-28, 1e-30])
+def test_a_slope_whose_square_vanishes_does_not_lead_far(scale):
+    """Red when the norm of a gradient is 0 and what it is divided by is smaller than the gradient."""
+    case = Case("cwgan-gp", LAYOUT, anchored=False)
+    case.critic.layers[-1].weight.data.mul_(scale)
+    case.critic.float()
+    batch = Batch(*(part.float() for part in case.batch))
+    mine, theirs = (which.lesson(case.critic, case.objective, batch) for which in (type(case.critic), Critic))
+    for one, other in zip(mine.gradients, theirs.gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
+
+
+def test_a_gentle_slope_has_the_penalty_of_any_other():
+    """Red when a slope of 1e-4 is taken for none."""
+    case = Case("cwgan-gp", LAYOUT, anchored=False)
+    case.critic.layers[-1].weight.data.mul_(1e-4)
+    test_what_a_critic_learns_is_what_autograd_finds(case)
+
+
 def plain_scores(critic, x, condition):
     """A critic as its paper would have it, layer by layer."""
     codes, shown = condition[:, : critic.n_codes], condition[:, critic.n_codes :][:, : critic.n_shown]

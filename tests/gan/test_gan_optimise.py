@@ -16,7 +16,9 @@ N = 40
 
 
 @pytest.mark.parametrize(("name", "betas"), [("adam", (0.0, 0.9)), ("adam", (0.5, 0.999)), ("rmsprop", (0.0, 0.9))])
-def test_weights_move_as_with_torch(name, betas):
+@pytest.mark.parametrize("size", [1.0, 1e-9])
+def test_weights_move_as_with_torch(name, betas, size):
+    """At 1e-9 the number that keeps a division from zero is most of what is divided by."""
     rng = torch.Generator().manual_seed(0)
     mine = torch.randn(N, generator=rng, dtype=torch.float64)
     theirs = mine.clone().requires_grad_()
@@ -26,7 +28,7 @@ def test_weights_move_as_with_torch(name, betas):
     for step in range(30):
         rate = 0.01 / (1 + step)
         reference.param_groups[0]["lr"] = optimiser.rate = rate
-        theirs.grad = torch.randn(N, generator=rng, dtype=torch.float64)
+        theirs.grad = torch.randn(N, generator=rng, dtype=torch.float64) * size
         optimiser.step(theirs.grad)
         reference.step()
         torch.testing.assert_close(mine, theirs.detach(), atol=1e-6, rtol=1e-6)
