@@ -102,11 +102,19 @@ def cross_fit(setting: Setting) -> Found:
     n_folds = _n_folds(setting.real.train, gate.folds)
     dealt = [_deal(setting, n_folds, derive(setting.seed, "repeat", repeat)) for repeat in range(gate.repeats)]
     problem, notes = _problem(setting, n_folds, dealt)
+    least = 3 if gate.primary.decides else 2  # a choice by a figure with a cut-off takes a third fold to tune that on
     cells: list[tuple[int, Split, _Rows]] = []
     for repeat, deal in enumerate(dealt):
-        for fold in _folds(setting, problem, deal):
+        kept = _folds(setting, problem, deal)
+        for fold in kept if len(kept) >= least else ():
             cells.append((repeat, fold, _judged_rows(setting, fold.holdout)))
             notes.extend(note for note in fold.notes if note not in notes)
+    if not cells:
+        raise CannotTell(f"It cannot be told: the rows make fewer than {least} folds, for {_stay(setting)}.", notes)
+    tells = np.array([_tells(setting, fold) for _, fold, _ in cells])
+    if np.count_nonzero(tells) < 2:
+        why = "fewer than two folds have different rows, and of two classes, both to learn from and to judge by"
+        raise CannotTell(f"It cannot be told: {why}{f', for {_stay(setting)}' if setting.group else ''}.", notes)
     tasks = [
         _task(setting, arm, (j,), fold.train, rows)
         for j, (_, fold, rows) in enumerate(cells)
@@ -119,7 +127,7 @@ def cross_fit(setting: Setting) -> Found:
         for parts in outcomes.values()
     ]
     arguments = [(own, judged[0], repeats, problem) for own in judged]  # doing nothing is the first arm
-    found = spread(cross_fit_evidence, arguments, jobs=setting.jobs)
+    found = [each.of(tells) for each in spread(cross_fit_evidence, arguments, jobs=setting.jobs)]
     share = float(np.mean([len(fold.holdout) / len(fold.train) for _, fold, _ in cells]))
     evidence = Evidence(
         dict(zip(outcomes, found, strict=True)), problem.metric.name, partial(cross_fitted, test_share=share)
@@ -139,6 +147,9 @@ def on_holdout(setting: Setting, holdout: Asked) -> Found:
         )
     inner = _folds(setting, problem, _deal(setting, INNER_FOLDS, derive(setting.seed, "inner")))
     notes.extend(dict.fromkeys(note for fold in inner for note in fold.notes))
+    if len(inner) < 2:
+        why = "the training rows make fewer than 2 folds to tune cut-offs on"
+        raise CannotTell(f"It cannot be told: {why}, for {_stay(setting)}.", notes)
     inside = [_judged_rows(setting, fold.holdout) for fold in inner]
     asked = holdout.dataset
     tasks = [_task(setting, arm, tuple(range(setting.draws)), None, None) for arm in arms.all]
@@ -235,11 +246,11 @@ def _problem(setting: Setting, least: int, dealt: Sequence[Sequence[Split]] = ()
     if dealt:
         whole = judged & ~_parted(setting.seen.dataset, dealt)
         judged &= ~whole
-        stay = "equal rows" if setting.group is None else f"rows of one {setting.group!r}"
-        notes += _left_out(setting, whole, f"as no fold has rows on both sides, for {stay} stay together")
+        stay = _stay(setting)
+        notes += _left_out(setting, whole, f"as no fold has rows on both sides, for {stay}")
         if np.count_nonzero(judged) < 2:
             label = text_of(train.classes[int(np.flatnonzero(whole)[0])])
-            why = f"no fold has rows of it both to learn from and to judge by, for {stay} stay together"
+            why = f"no fold has rows of it both to learn from and to judge by, for {stay}"
             raise CannotTell(f"It cannot be told: class {label} could not be judged: {why}.", notes)
     notes.extend(setting.seen.notes)
     if isinstance(setting.panel, Panel) and counts.max() > setting.gate.max_rows:
@@ -256,15 +267,28 @@ def _left_out(setting: Setting, classes: np.ndarray, why: str) -> list[str]:
     return [f"left out of the figures {why}: class {', '.join(out)}"] if out else []
 
 
+def _stay(setting: Setting) -> str:
+    """Which rows no fold parts, in words."""
+    return f"{'equal rows' if setting.group is None else f'rows of one {setting.group!r}'} stay together"
+
+
 def _parted(train: Dataset, dealt: Sequence[Sequence[Split]]) -> np.ndarray:
     """Return the mask (K,) of classes that stand on both sides of some fold."""
+    return np.asarray(np.any([_on_both_sides(train, fold) for deal in dealt for fold in deal], axis=0))
+
+
+def _on_both_sides(train: Dataset, fold: Split) -> np.ndarray:
+    """Return the mask (K,) of classes that stand on both sides of the fold."""
     codes, n_classes = train.label_codes, len(train.classes)
-    sides = [
-        [np.bincount(codes[side], minlength=n_classes) > 0 for side in (fold.train, fold.holdout)]
-        for folds_of_one in dealt
-        for fold in folds_of_one
-    ]
-    return np.asarray(np.any(np.all(sides, axis=1), axis=0))
+    sides = [np.bincount(codes[side], minlength=n_classes) > 0 for side in (fold.train, fold.holdout)]
+    return np.asarray(sides[0] & sides[1])
+
+
+def _tells(setting: Setting, fold: Split) -> bool:
+    """Return whether arms can differ on the fold: both its sides have two of the judged classes and unequal rows."""
+    hashes = setting.real.train.hashes[setting.seen.rows]
+    differ = all(np.ptp(hashes[side]) > 0 for side in (fold.train, fold.holdout))
+    return differ and int(np.count_nonzero(_on_both_sides(setting.seen.dataset, fold))) > 1
 
 
 def _n_folds(train: Known, wanted: int) -> int:

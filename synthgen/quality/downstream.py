@@ -69,10 +69,21 @@ def load_estimator(spec: str) -> MakeEstimator:
         raise ConfigError(f"estimator {spec!r} cannot be imported: {error}") from None
     if not callable(make):
         raise ConfigError(f"estimator {spec!r} is a {type(make).__name__}; it must be a function without arguments")
-    made = make()
+    made = _made(make, repr(spec))
     if not (hasattr(made, "fit") and hasattr(made, "predict_proba")):
         raise ConfigError(f"estimator {spec!r} made a {type(made).__name__}; it needs fit and predict_proba")
     return make  # type: ignore[no-any-return]
+
+
+def _made(make: MakeEstimator, name: str) -> Classifier:
+    try:
+        return make()
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"estimator {name} could not be made ({told}); it must be a function without arguments that returns an "
+            "unfitted classifier"
+        ) from error
 
 
 @contextmanager
@@ -196,7 +207,7 @@ def _own(
 
     names = [column.name for column in fit_rows.schema.features]
     classes = fit_rows.classes
-    model = make()
+    model = _made(make, getattr(make, "__name__", type(make).__name__))
     extra = {"sample_weight": weights} if weights is not None and has_fit_parameter(model, "sample_weight") else {}
     try:
         labels = np.array(classes)[fit_rows.label_codes]

@@ -46,6 +46,14 @@ class ArmEvidence:
         """Return the mean over the panel's members: the gated vector."""
         return np.asarray(np.mean([member[figure] for member in self.vectors.values()], axis=0))
 
+    def of(self, cells: np.ndarray) -> ArmEvidence:
+        """Return the evidence of the ``cells`` in the mask (J,) alone, NaN in the others."""
+        vectors = {
+            member: {name: np.where(cells, values, np.nan) for name, values in figures_of.items()}
+            for member, figures_of in self.vectors.items()
+        }
+        return ArmEvidence(vectors, self.choice)
+
 
 @dataclass(frozen=True)
 class Evidence:

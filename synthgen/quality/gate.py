@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from synthgen.data.dataset import text_of
 from synthgen.data.kinds import Dataset
 from synthgen.errors import ConfigError
@@ -107,4 +109,7 @@ def _cannot(train: Known, holdout: Known | None) -> str | None:
         least = min(counts, key=lambda label: min(counts[label], judged[label]))
         rows = f"{counts[least]} training rows" + ("" if holdout is None else f" and {judged[least]} in the holdout")
         return f"It cannot be told: class {text_of(least)} has {rows}, too few to judge by."
+    for rows, side in (("training rows", train), ("rows of the holdout", holdout)):
+        if side is not None and np.ptp(side.hashes) == 0:
+            return f"It cannot be told: all {rows} are equal."
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -211,11 +213,23 @@ def test_an_estimator_without_sample_weight_joins_and_a_broken_one_is_named() ->
         ("math:nope", "cannot be imported"),
         ("math:pi", "is a float"),
         ("builtins:dict", "needs fit and predict_proba"),
+        ("os:system", "estimator 'os:system' could not be made .TypeError: .* must be a function without arguments"),
     ],
 )
 def test_an_estimator_that_cannot_be_had_is_explained(spec: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_estimator(spec)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [(int, "the estimator int failed: AttributeError"), (os.system, "estimator system could not be made")],
+)
+def test_a_factory_that_makes_no_estimator_is_named(make: object, says: str) -> None:
+    """Red when what it raises ends as a bug of ours."""
+    train = table(100, 30)
+    with pytest.raises(ConfigError, match=says):
+        alone(train, train, panel=Panel((), make), weighted=True, seed=0)  # type: ignore[arg-type]
 
 
 def test_an_estimator_is_found_by_name() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from quality_kit import QUICK, REPEATED, arms, several, table
 
 from synthgen.data.dataset import TabularDataset, from_table
+from synthgen.quality import checks
 from synthgen.quality.gate import Arm, Drawer, assess
 
 
@@ -39,6 +42,11 @@ def with_equal(rows: TabularDataset, label: object) -> TabularDataset:
     return from_table(columns.take(pa.array(at)).append_column("label", rows.table["label"]), label="label")
 
 
+def placed(rows: TabularDataset, places: np.ndarray) -> TabularDataset:
+    """The rows with a column of what must stay together."""
+    return from_table(rows.table.append_column("place", pa.array(places)), label="label")
+
+
 def to_rare(*labels: object) -> Arm:
     """Ten rows of each of the classes that the rows at hand have, as a plan that is scaled to them."""
 
@@ -57,8 +65,7 @@ def test_a_class_that_no_fold_parts_cannot_be_told(group: str | None) -> None:
     if group is None:
         rows = with_equal(rows, 1)
     else:
-        place = np.where(rows.label_codes == 1, -1, np.arange(120))
-        rows = from_table(rows.table.append_column("place", pa.array(place)), label="label")
+        rows = placed(rows, np.where(rows.label_codes == 1, -1, np.arange(120)))
     verdict = assess(rows, arms=arms(to_rare(1)), gate=QUICK, seed=0, group=group)
     assert verdict.status == "INCONCLUSIVE"
     assert verdict.sentence.startswith("It cannot be told: class 1 could not be judged: no fold has rows of it both")
@@ -78,3 +85,76 @@ def test_of_several_classes_one_that_no_fold_parts_is_left_out() -> None:
     assert "could be judged" not in beside.sentence
     assert beside.sentence.endswith("though rows were added: class cyan.")
     assert "recall:cyan" not in beside.arms[0].figures["mean"]
+
+
+def test_rows_that_are_all_equal_cannot_be_told() -> None:
+    """Red when they are judged: nothing differs between arms then, and NO LIFT is claimed. Equal rows of a table that
+    repeats itself stand on both sides."""
+    rows = with_equal(table(120, 12), 0)
+    at = pa.array(np.full(120, np.flatnonzero(rows.label_codes == 0)[0]))
+    labels = rows.table["label"]
+    equal = from_table(rows.table.drop_columns("label").take(at).append_column("label", labels), label="label")
+    verdict = assess(equal, arms=arms(to_rare(1)), gate=QUICK, seed=0)
+    assert (verdict.status, verdict.sentence) == ("INCONCLUSIVE", "It cannot be told: all training rows are equal.")
+    verdict = assess(rows, arms=arms(to_rare(1)), holdout=equal, check="holdout", gate=QUICK, seed=0)
+    assert verdict.sentence == "It cannot be told: all rows of the holdout are equal."
+
+
+@pytest.mark.parametrize(
+    ("metric", "n_places", "least"), [("average_precision", 1, 2), ("balanced_accuracy", 2, 3)], ids=str
+)
+def test_too_few_folds_cannot_be_told(metric: str, n_places: int, least: int) -> None:
+    """Of groups with a row of a class that is left out none is judged, and a choice by a figure with a cut-off takes
+    three folds. Red when what is left is cross-fitted: an IndexError or a ValueError."""
+    gate = replace(QUICK, metric=metric)
+    rows = several((60, 40, 2)) if n_places == 1 else table(120, 30)
+    places = np.arange(len(rows)) % 2  # of three classes, both have a row of the one left out
+    verdict = assess(placed(rows, places), arms=arms(REPEATED), gate=gate, seed=0, group="place")
+    assert verdict.status == "INCONCLUSIVE"
+    assert verdict.sentence == (
+        f"It cannot be told: the rows make fewer than {least} folds, for rows of one 'place' stay together."
+    )
+
+
+def test_cut_offs_without_folds_to_tune_on_cannot_be_told() -> None:
+    """The training rows are one group. Red when they are tuned on no rows: a ValueError."""
+    rows, aside = (placed(table(120, 30, seed=seed), np.full(120, seed)) for seed in (0, 1))
+    verdict = assess(rows, arms=arms(REPEATED), holdout=aside, check="holdout", gate=QUICK, seed=0, group="place")
+    assert verdict.status == "INCONCLUSIVE"
+    assert "the training rows make fewer than 2 folds to tune cut-offs on" in verdict.sentence
+
+
+THREE = replace(QUICK, folds=3)
+
+
+def mostly_alone(n_common: int, n_rare: int, n_both: int) -> TabularDataset:
+    """So many places of ten common or ten rare rows alone, and of both; the places are dealt one to a fold."""
+    kinds = np.repeat([0, 1, 2], [n_common, n_rare, n_both])
+    places = np.repeat(np.arange(len(kinds)), np.where(kinds == 2, 20, 10))
+    label = np.concatenate([np.arange(20) // 10 if kind == 2 else np.full(10, kind) for kind in kinds])
+    x = np.random.default_rng(0).normal(size=(len(label), 3)) + 0.5 * label[:, None]
+    columns = {f"x{j}": x[:, j] for j in range(3)}
+    return placed(from_table(pa.table({**columns, "label": label}), label="label"), places)
+
+
+def test_folds_that_part_no_two_classes_cannot_be_told() -> None:
+    """One place of each kind, or three of which each has equal rows. Red when they are judged: every arm is as right as
+    any other about those, and NO LIFT is claimed."""
+    places = np.arange(120) % 3
+    label = (np.arange(120) % 12 < 4).astype(int)
+    equal = from_table(pa.table({"x0": places / 2, "x1": -places / 3, "label": label}), label="label")
+    for rows in (mostly_alone(1, 1, 1), placed(equal, places)):
+        verdict = assess(rows, arms=arms(to_rare(1)), gate=THREE, seed=1, group="place")
+        assert verdict.status == "INCONCLUSIVE"
+        assert "fewer than two folds have different rows, and of two classes" in verdict.sentence
+        assert verdict.sentence.endswith("for rows of one 'place' stay together.")
+
+
+def test_a_fold_of_rare_rows_alone_is_no_gain_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of six. Red when it counts: every gain shrinks towards 0, where NO LIFT is."""
+    rows = mostly_alone(2, 2, 1)
+    without = assess(rows, arms=arms(to_rare(1)), gate=THREE, seed=1, group="place")
+    monkeypatch.setattr(checks, "_tells", lambda *_: True)
+    counted = assess(rows, arms=arms(to_rare(1)), gate=THREE, seed=1, group="place")
+    assert without.better_than_nothing.value * 5 == pytest.approx(counted.better_than_nothing.value * 6)
+    assert without.better_than_nothing.value < -0.01
