@@ -1,6 +1,7 @@
 """Parquet files and folders, hive-partitioned ones too, read under caps: what a file may unfold to is bounded.
 
-May import errors and data.schema. No pickle; extension types and pandas metadata of a stranger run nothing.
+May import errors, data.folders and data.schema. No pickle; extension types and a stranger's pandas metadata run
+nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from synthgen.data.folders import TABLES, files_of
 from synthgen.data.schema import ADDED, check_names, difference
 from synthgen.errors import DataError
 from synthgen.memory import attainable_bytes
@@ -58,7 +60,7 @@ def read_folder(path: Path, *, real: bool = True) -> tuple[pa.Table, tuple[str, 
     In a hive-partitioned folder (key=value/part.parquet) the keys become columns after the files' own: whole numbers
     where all values are, else text. Raises DataError where files differ, showing file, column and both types.
     """
-    files = sorted(_files(path))
+    files = files_of(path, TABLES, partitions=True)
     if not files:
         raise DataError(f"{path} holds no .parquet file; name the folder that does, or a file")
     files, notes = _real(files) if real else (files, ())
@@ -179,22 +181,6 @@ def _without_broken_metadata(table: pa.Table) -> pa.Table:
         kept = {key: value for key, value in table.schema.metadata.items() if key != b"pandas"}
         return table.replace_schema_metadata(kept or None)
     return table
-
-
-def _files(path: Path) -> Iterator[Path]:
-    """The parquet files of a folder and of its key=value folders; links that lead out of it are refused."""
-    for entry in path.iterdir():
-        if entry.name.startswith((".", "_")):
-            continue
-        partition = "=" in entry.name and entry.is_dir()
-        if not partition and not (entry.name.endswith(".parquet") and entry.is_file()):
-            continue
-        if partition and entry.is_symlink():
-            raise DataError(f"{entry} is a link; a partitioned folder must hold its own folders: copy the rows there")
-        if partition:
-            yield from _files(entry)
-        else:
-            yield entry
 
 
 def _keys(name: str) -> dict[str, str]:
