@@ -203,7 +203,7 @@ def _check_published(path: Path) -> None:
 
 def read_table(path: Path, *, label: str | None = None, real: bool = True) -> pa.Table:
     """Return the table at ``path``; of a CSV file the ``label`` column as it is written, of shards the real rows
-    alone where ``real``. Raises DataError that names the file."""
+    alone where ``real``, and an error where there are none. Raises DataError that names the file."""
     return _read(path, label, real=real)[0]
 
 
@@ -218,7 +218,7 @@ def _read(path: Path, label: str | None, *, real: bool = True) -> tuple[pa.Table
         return read_folder(path, real=real)
     name = path.name.lower()
     if name.endswith(TABLES):
-        return read_parquet(path), ()
+        return read_parquet(path, real=real), ()
     if name.endswith(SUFFIXES):
         return read_delimited(path, label=label)
     raise DataError(

@@ -142,6 +142,25 @@ def test_of_shards_the_real_rows_alone_are_read(tmp_path: Path) -> None:
         "repeated-00000-of-00001.parquet left out: rows that a run of synthgen added to the real ones",
     )
     assert len(read_table(train, real=False)) == 90
-    assert len(read_table(train / "repeated-00000-of-00001.parquet")) == 30  # named by itself, it is meant
+    assert len(read_table(train / "real-00000-of-00001.parquet")) == 60
+
+
+@pytest.mark.parametrize(("engine", "origin"), [("oversample", "repeated"), ("delta", "synthetic")])
+def test_added_rows_alone_are_not_read_as_real(tmp_path: Path, engine: str, origin: str) -> None:
+    rows = pa.table({"x": np.random.default_rng(0).random(60), "label": ["a"] * 45 + ["b"] * 15})
+    synthgen.balance(rows, out=tmp_path / "out", engine=engine, holdout=0)
+    train = tmp_path / "out" / "current" / "train"
     (train / "real-00000-of-00001.parquet").unlink()
-    assert len(read_table(train)) == 30
+    file = (train / f"{origin}-00000-of-00001.parquet").rename(train / "mine.PQ")
+    for source, name in ((train, str(train)), (file, "mine.PQ")):
+        refused(source, f"{name} holds no real row: all are synthetic or repeated", "SYNTHETIC to 'synthgen check'")
+        with pytest.raises(DataError, match="holds no real row"):
+            read_table(source)
+        assert len(read_table(source, real=False)) == 30
+
+
+@pytest.mark.parametrize("said", ["[" * 100_000, "[]", "{}", '{"origin": ["synthetic"]}', "no json"])
+def test_a_stranger_s_footer_says_nothing(tmp_path: Path, said: str) -> None:
+    rows = pa.table({"x": [1.5, 2.5], "label": [0, 1]}).replace_schema_metadata({parquet.FOOTER_KEY: said})
+    part(tmp_path, "rows.parquet", rows)
+    assert len(load(tmp_path / "rows.parquet")) == len(load(tmp_path)) == 2
