@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from synthgen.config import BalanceConfig
-from synthgen.data.dataset import TabularDataset
+from synthgen.data.dataset import TabularDataset, quoted
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
 from synthgen.data.notes import notes_of
@@ -160,7 +160,7 @@ def _check_sentence(check: str, judged: Dataset | None, plan: BalancePlan) -> st
     # the 95 % half-width of a gain in average precision is about .42 / sqrt(rare rows)
     visible = 0.42 / np.sqrt(max(1, counts[rare]))
     can = f"can show gains above about {visible:.2f} average precision"
-    return f"{how}; {counts[rare]} real rows of class {rare!r} {can}"
+    return f"{how}; {counts[rare]} real rows of class {quoted(rare)} {can}"
 
 
 def _ship_sentence(ship: str, held: Dataset | None) -> str:

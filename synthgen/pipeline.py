@@ -19,7 +19,7 @@ import numpy as np
 
 from synthgen.arms import build_arms
 from synthgen.config import BalanceConfig, make_config
-from synthgen.data.dataset import TabularDataset, text_of
+from synthgen.data.dataset import TabularDataset, quoted, text_of
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset, modality_of
 from synthgen.data.notes import notes_of
@@ -319,7 +319,7 @@ def _stages(run: Run, held: Stage | None, report: Report) -> BalanceResult:
         report("fit", k / len(made.units), f"fitting {unit.name}")
         fit(run, unit, report=part_of(partial(report, "fit"), k, len(made.units)))
     for k, label in enumerate(made.adds()):
-        report("generate", k / len(made.adds()), f"drawing rows of {label!r}")
+        report("generate", k / len(made.adds()), f"drawing rows of {quoted(label)}")
         generate(run, label)
     report("check", 0.0, "checking on rows set aside")
     check(run, report=partial(report, "check"))

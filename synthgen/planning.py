@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from synthgen.data.dataset import text_of
+from synthgen.data.dataset import quoted, text_of
 from synthgen.data.schema import Label
 from synthgen.errors import ConfigError, DataError, TooFewRows
 
@@ -157,11 +157,12 @@ def make_plan(counts: Mapping[Label, int], strategy: Strategy = "auto", *, limit
         if add > cap:
             if isinstance(strategy, Mapping):
                 raise ConfigError(
-                    f"{add} rows for class {label!r} are more than {limits.max_ratio:g} times its {have} real rows; "
-                    "raise --max-ratio or ask for fewer"
+                    f"{add} rows for class {quoted(label)} are more than {limits.max_ratio:g} times its {have} real "
+                    "rows; raise --max-ratio or ask for fewer"
                 )
             notes.append(
-                f"class {label!r} gets {most}{cap} rows, not the {add} asked for: --max-ratio {limits.max_ratio:g}"
+                f"class {quoted(label)} gets {most}{cap} rows, not the {add} asked for: "
+                f"--max-ratio {limits.max_ratio:g}"
             )
             add = int(cap)
         classes[label] = ClassPlan(have, have + add, add)
@@ -188,7 +189,7 @@ def parse_strategy(strategy: Strategy, counts: Mapping[Label, int]) -> Strategy:
                 raise ConfigError(f"--strategy {part.strip()!r}: write label=count with a whole number")
             label = match_label(name.strip(), counts)
             if label in wanted:
-                raise ConfigError(f"--strategy names class {label!r} twice; give it one count")
+                raise ConfigError(f"--strategy names class {quoted(label)} twice; give it one count")
             wanted[label] = int(number)
         return wanted
     try:
@@ -233,7 +234,7 @@ def _wanted(counts: Mapping[Label, int], strategy: Strategy) -> dict[Label, int]
             label = match_label(name, counts)
             if isinstance(count, bool) or not _is_whole(count) or count < counts[label]:
                 raise ConfigError(
-                    f"class {label!r} has {counts[label]} real rows and rows are never removed; "
+                    f"class {quoted(label)} has {counts[label]} real rows and rows are never removed; "
                     f"its count must be a whole number of at least that, got {count}"
                 )
             wanted[label] = int(count)
@@ -269,7 +270,7 @@ def with_units(
         have = classes[label].have
         rung = next(rung for rung in (*ladder, Rung("oversample", 1, True)) if have >= rung.min_rows)
         if rung is not first and rung.engine != first.engine:
-            reason = f"class {label!r} has {have} rows, {first.engine} needs {first.min_rows}"
+            reason = f"class {quoted(label)} has {have} rows, {first.engine} needs {first.min_rows}"
             if small_class == "error":
                 raise TooFewRows(f"{reason}; add rows, or use --small-class ladder or skip")
             if small_class == "skip":
@@ -279,7 +280,7 @@ def with_units(
             notes.append(f"{reason}: its {most}{add} rows come from {rung.engine}")
         elif have <= FEW_ROWS:
             notes.append(
-                f"class {label!r} has {have} rows only: its {most}{add} rows by {rung.engine} stay close to them"
+                f"class {quoted(label)} has {have} rows only: its {most}{add} rows by {rung.engine} stay close to them"
             )
         chosen.setdefault(rung.engine, []).append(label)
     conditional = {rung.engine: rung.conditional for rung in ladder}

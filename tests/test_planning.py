@@ -123,6 +123,8 @@ def test_the_cap_bites_with_a_note() -> None:
     plan = make_plan({"a": 1_000, "b": 20, "c": 500}, limits=Limits(max_ratio=2.5))
     assert plan.adds() == {"b": 50, "c": 500}
     assert plan.notes == ("class 'b' gets 50 rows, not the 980 asked for: --max-ratio 2.5",)
+    plan = make_plan({0.0: 1_000, 1.0: 20}, limits=Limits(max_ratio=2.5))
+    assert plan.notes == ("class 1 gets 50 rows, not the 980 asked for: --max-ratio 2.5",)
 
 
 def test_a_tuned_plan_s_notes_tell_bounds() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from synthgen.console.terminal import show_lines, show_table
+from synthgen.data.dataset import text_of
 from synthgen.quality.stats import Estimate
 from synthgen.quality.verdict import MEAN, ArmFigures, Verdict
 
@@ -66,7 +67,7 @@ def shown(estimate: Estimate | None) -> str:
 
 def show_forecast(made: Forecast) -> None:
     """Show what balance would do."""
-    rows = [(label, plan.have, plan.add, plan.want) for label, plan in made.plan.classes.items()]
+    rows = [(text_of(label), plan.have, plan.add, plan.want) for label, plan in made.plan.classes.items()]
     upto = "up to " if made.plan.tuned else ""
     show_table("plan", ("class", "real rows", f"{upto}add", f"{upto}in all"), rows)
     lines: list[str] = [f"engine     {', '.join(dict.fromkeys(unit.engine for unit in made.plan.units)) or 'none'}"]

@@ -228,6 +228,11 @@ def text_of(label: Label) -> str:
     return str(label)
 
 
+def quoted(label: Label) -> str:
+    """Return a label value for a message: text in quotes, all else as ``text_of`` gives it."""
+    return repr(label) if isinstance(label, str) else text_of(label)
+
+
 def codes_of(column: pa.ChunkedArray, classes: Sequence[Label], *, name: str) -> np.ndarray:
     """Return (N,) int32: each label's index into ``classes``. Raises DataError for a label that is none of them."""
     values = _plain(column)
@@ -270,12 +275,15 @@ def classes_of(
             "choose another --label"
         )
     if len(distinct) < least:
-        raise DataError(f"label column {name!r} has one class only, {distinct[0].as_py()!r}; choose another --label")
+        raise DataError(
+            f"label column {name!r} has one class only, {quoted(distinct[0].as_py())}; choose another --label"
+        )
     return tuple(sorted(distinct.to_pylist()))
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Values that Arrow can look up: dictionaries decoded, decimals as whole numbers or else as doubles."""
+    """Values that Arrow can look up: dictionaries decoded, decimals as whole numbers or else as doubles, and -0.0 as
+    0.0, which are one number but two values to Arrow."""
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if types.is_decimal(column.type):
@@ -283,4 +291,6 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
             return widened(column).cast(pa.int64())
         except pa.ArrowInvalid:
             return column.cast(pa.float64())
-    return column.cast(pa.float64()) if types.is_float16(column.type) else column
+    if types.is_float16(column.type):
+        column = column.cast(pa.float64())
+    return pc.add(column, pa.scalar(0.0, column.type)) if types.is_floating(column.type) else column

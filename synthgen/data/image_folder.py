@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from synthgen.data.delimited import read_delimited
+from synthgen.data.folders import SPLITS
 from synthgen.data.pictures import FILE_LIMIT_BYTES, Content, Pictures
 from synthgen.data.schema import find_label
 from synthgen.errors import DataError
@@ -25,7 +26,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 # images too, of formats that are not read: told, never left out in silence
 _OTHERS = (".gif", ".tif", ".tiff", ".svg", ".eps", ".ico", ".jp2", ".heic", ".avif", ".ppm", ".pgm", ".psd", ".dcm")
 METADATA = ("metadata.csv", "metadata.jsonl")
-SPLITS = {"train", "test", "val", "valid", "validation"}
 _FILE_NAME = "file_name"
 
 
@@ -58,9 +58,10 @@ def _by_class(folder: Path, label: str | None, least: int) -> Pictures:
         raise DataError(
             f"{folder}: {beside[0]} lies in no class folder; move such images into one, or add a metadata.csv"
         )
-    if classes and {name.lower() for name in classes} <= SPLITS:
+    splits = [name for name in classes if name.lower() in SPLITS]
+    if splits and len(splits) >= min(2, len(classes)):
         raise DataError(
-            f"{folder} holds the splits {', '.join(classes)}, not classes; name one of them, as {folder / classes[0]}"
+            f"{folder} holds the splits {', '.join(splits)}, not classes; name one of them, as {folder / splits[0]}"
         )
     if len(classes) == 1 < least:
         raise DataError(f"{folder} holds one class folder only, {classes[0]!r}; it needs two classes or more")

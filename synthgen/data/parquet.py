@@ -1,6 +1,7 @@
 """Parquet files and folders, hive-partitioned ones too, read under caps: what a file may unfold to is bounded.
 
-May import errors and data.schema. No pickle; extension types and pandas metadata of a stranger run nothing.
+May import errors, data.folders and data.schema. No pickle; extension types and a stranger's pandas metadata run
+nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from synthgen.data.folders import TABLES, files_of
 from synthgen.data.schema import ADDED, check_names, difference
 from synthgen.errors import DataError
 from synthgen.memory import attainable_bytes
@@ -31,13 +33,15 @@ _MISSING = "__HIVE_DEFAULT_PARTITION__"
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 
 
-def read_parquet(path: Path, *, name: str | None = None) -> pa.Table:
+def read_parquet(path: Path, *, name: str | None = None, real: bool = True) -> pa.Table:
     """Return the table of one file, called ``name`` in messages. Raises DataError that names it.
 
-    Page checksums are verified where the file has any. A file that unfolds to more than 1,000 times its size (and
-    256 MB) is refused: a few hundred kB can claim gigabytes.
+    Where ``real``, a file of rows that a run added is refused. Page checksums are verified where the file has any. A
+    file that unfolds to more than 1,000 times its size (and 256 MB) is refused: a few hundred kB can claim gigabytes.
     """
     name = name or path.name
+    if real:
+        _real([path], name)
     try:
         cap = max(MIN_CAP_BYTES, MAX_UNFOLD * path.stat().st_size)
         with _opened(path) as file:
@@ -54,14 +58,15 @@ def read_parquet(path: Path, *, name: str | None = None) -> pa.Table:
 def read_folder(path: Path, *, real: bool = True) -> tuple[pa.Table, tuple[str, ...]]:
     """Return the rows of a folder's files in the order of their names, and what was left out.
 
-    Beside real rows of a run's shards, the files of rows that the run added are left out where ``real``.
+    Beside real rows of a run's shards, the files of rows that the run added are left out where ``real``; without such
+    they are refused.
     In a hive-partitioned folder (key=value/part.parquet) the keys become columns after the files' own: whole numbers
     where all values are, else text. Raises DataError where files differ, showing file, column and both types.
     """
-    files = sorted(_files(path))
+    files = files_of(path, TABLES, partitions=True)
     if not files:
         raise DataError(f"{path} holds no .parquet file; name the folder that does, or a file")
-    files, notes = _real(files) if real else (files, ())
+    files, notes = _real(files, str(path)) if real else (files, ())
     names = [str(file.relative_to(path)) for file in files]
     keys = [_keys(name) for name in names]
     for name, found in zip(names, keys, strict=True):
@@ -70,7 +75,7 @@ def read_folder(path: Path, *, real: bool = True) -> tuple[pa.Table, tuple[str, 
                 f"{name} lies under {_listed(found)} and {names[0]} under {_listed(keys[0])}; "
                 "partition all files by the same keys, or move them into one folder"
             )
-    tables = [read_parquet(file, name=name) for file, name in zip(files, names, strict=True)]
+    tables = [read_parquet(file, name=name, real=False) for file, name in zip(files, names, strict=True)]
     first = tables[0].schema
     for name, table in zip(names[1:], tables[1:], strict=True):
         if not table.schema.equals(first):
@@ -79,11 +84,16 @@ def read_folder(path: Path, *, real: bool = True) -> tuple[pa.Table, tuple[str, 
     return _with_keys(whole, keys, [len(table) for table in tables], names[0]), notes
 
 
-def _real(files: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
-    """The files without those that a run added, where others stand beside them, and a note of them."""
+def _real(files: list[Path], name: str) -> tuple[list[Path], tuple[str, ...]]:
+    """The files without those that a run added, and a note of them; an error where there are no others."""
     added = [file for file in files if _origin(file) in ADDED]
-    if not added or len(added) == len(files):
+    if not added:
         return files, ()
+    if len(added) == len(files):
+        raise DataError(
+            f"{name} holds no real row: all are synthetic or repeated, as a run of synthgen says in the footer; name "
+            "the real rows, and give added ones as SYNTHETIC to 'synthgen check'"
+        )
     more = f" and {len(added) - 1} more files" if len(added) > 1 else ""
     note = f"{added[0].name}{more} left out: rows that a run of synthgen added to the real ones"
     return [file for file in files if file not in added], (note,)
@@ -91,7 +101,8 @@ def _real(files: list[Path]) -> tuple[list[Path], tuple[str, ...]]:
 
 def _origin(path: Path) -> object:
     """What a shard's footer says its rows are; None for any other file."""
-    with contextlib.suppress(pa.ArrowException, OSError, ValueError, KeyError, TypeError), _opened(path) as file:
+    broken = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError)
+    with contextlib.suppress(*broken), _opened(path) as file:
         return json.loads(file.metadata.metadata[FOOTER_KEY.encode()])["origin"]
     return None
 
@@ -179,22 +190,6 @@ def _without_broken_metadata(table: pa.Table) -> pa.Table:
         kept = {key: value for key, value in table.schema.metadata.items() if key != b"pandas"}
         return table.replace_schema_metadata(kept or None)
     return table
-
-
-def _files(path: Path) -> Iterator[Path]:
-    """The parquet files of a folder and of its key=value folders; links that lead out of it are refused."""
-    for entry in path.iterdir():
-        if entry.name.startswith((".", "_")):
-            continue
-        partition = "=" in entry.name and entry.is_dir()
-        if not partition and not (entry.name.endswith(".parquet") and entry.is_file()):
-            continue
-        if partition and entry.is_symlink():
-            raise DataError(f"{entry} is a link; a partitioned folder must hold its own folders: copy the rows there")
-        if partition:
-            yield from _files(entry)
-        else:
-            yield entry
 
 
 def _keys(name: str) -> dict[str, str]:

@@ -9,7 +9,6 @@ import datetime
 import json
 import numbers
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,9 @@ import pyarrow.compute as pc
 
 from synthgen.data.dataset import TabularDataset, from_table
 from synthgen.data.delimited import SUFFIXES, read_delimited
+from synthgen.data.folders import TABLES, TARS, files_of
 from synthgen.data.image_arrays import fitted, read_npz
-from synthgen.data.image_folder import SPLITS, folder_pictures, holds_pictures
+from synthgen.data.image_folder import folder_pictures, holds_pictures
 from synthgen.data.image_parquet import holds_image_column, parquet_pictures
 from synthgen.data.image_tar import tar_pictures
 from synthgen.data.images import ImageDataset, from_images
@@ -98,11 +98,11 @@ def read_images(source: Source, policy: ImagePolicy, *, label: str | None = None
     if path.suffix.lower() == ".npz":
         return fitted(read_npz(path, label=label, least=policy.least), policy)
     if path.is_file():
-        read = tar_pictures if path.suffix.lower() == ".tar" else parquet_pictures
+        read = tar_pictures if path.suffix.lower() in TARS else parquet_pictures
         return read_pictures(read([path], label=label, where=path.name), policy)
-    if tables := _files(path, ".parquet"):
+    if tables := files_of(path, TABLES):
         return read_pictures(parquet_pictures(tables, label=label, where=path.name), policy)
-    if tars := _files(path, ".tar"):
+    if tars := files_of(path, TARS):
         return read_pictures(tar_pictures(tars, label=label, where=path.name), policy)
     return read_pictures(folder_pictures(path, label=label, least=policy.least), policy)
 
@@ -178,35 +178,33 @@ def _without_infinities(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
 
 def is_images(source: Source) -> bool:
     """Return whether a source is one of images, not a table: by what it is in memory, its suffix, a parquet file's
-    schema, or what a folder holds. Raises DataError for a folder that holds more than one set of rows."""
+    schema, or what a folder holds. Raises DataError for a folder that holds more than one set of rows, or only a part
+    of which would be read."""
     if not isinstance(source, str | Path):
         return isinstance(source, ImageDataset | tuple)
     path = Path(source)
     if not os.path.exists(path):  # noqa: PTH110  unlike Path.exists, false for names that cannot be
         return False
     if path.is_dir():
-        _check_folder(path)
-        if tables := _files(path, ".parquet"):
-            return holds_image_column(tables[0])
-        return bool(_files(path, ".tar")) or holds_pictures(path)
+        _check_published(path)
+        tables = files_of(path, TABLES, partitions=True)
+        if own := [file for file in tables if file.parent == path]:
+            return holds_image_column(own[0])
+        return bool(files_of(path, TARS)) or holds_pictures(path)
     name = path.name.lower()
-    return name.endswith((".npz", ".tar")) or (name.endswith((".parquet", ".pq")) and holds_image_column(path))
+    return name.endswith((".npz", *TARS)) or (name.endswith(TABLES) and holds_image_column(path))
 
 
-def _check_folder(path: Path) -> None:
-    """Refuse what a run published as a whole, and parquet files of several splits side by side."""
+def _check_published(path: Path) -> None:
+    """Refuse what a run published as a whole."""
     for folder in (path, path / "current"):
         if os.path.isfile(folder / "manifest.json") and (folder / "train").is_dir():  # noqa: PTH113  no error to enter
             raise DataError(f"{path} is what a run published; name the folder of its rows, {folder / 'train'}")
-    found = {re.split("[-.]", file.name.lower())[0] for file in _files(path, ".parquet")} & SPLITS
-    if len(found) > 1:
-        listed = ", ".join(sorted(found))
-        raise DataError(f"{path} holds the files of the splits {listed}; move those of one into a folder of its own")
 
 
 def read_table(path: Path, *, label: str | None = None, real: bool = True) -> pa.Table:
     """Return the table at ``path``; of a CSV file the ``label`` column as it is written, of shards the real rows
-    alone where ``real``. Raises DataError that names the file."""
+    alone where ``real``, and an error where there are none. Raises DataError that names the file."""
     return _read(path, label, real=real)[0]
 
 
@@ -220,8 +218,8 @@ def _read(path: Path, label: str | None, *, real: bool = True) -> tuple[pa.Table
     if path.is_dir():
         return read_folder(path, real=real)
     name = path.name.lower()
-    if name.endswith((".parquet", ".pq")):
-        return read_parquet(path), ()
+    if name.endswith(TABLES):
+        return read_parquet(path, real=real), ()
     if name.endswith(SUFFIXES):
         return read_delimited(path, label=label)
     raise DataError(
@@ -289,7 +287,3 @@ def _frame_error(frame: pd.DataFrame) -> DataError:
                 f"column {str(name)!r} of dtype {column.dtype} {holds} cannot be balanced; convert or drop it"
             )
     return DataError("the frame cannot be read as a table of plain columns; convert its columns to plain types")
-
-
-def _files(folder: Path, suffix: str) -> list[Path]:
-    return sorted(entry for entry in folder.glob(f"[!._]*{suffix}") if entry.is_file())

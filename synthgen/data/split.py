@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from synthgen.data.dataset import TabularDataset
+from synthgen.data.dataset import TabularDataset, quoted
 from synthgen.data.hashing import column_hashes, mix
 from synthgen.data.physical import is_number, to_physical
 from synthgen.data.schema import Label, listed
@@ -94,7 +94,7 @@ def split_holdout(
         if np.any(own) and (scarce[code] or not np.any(aside[own])):
             few = "rows" if len(np.unique(keys[own])) == np.count_nonzero(own) else "different rows"
             few = few if group is None else f"groups of {group!r}"
-            notes = (*notes, f"class {label!r} has too few {few} to set {100 * share:g}% of its rows aside")
+            notes = (*notes, f"class {quoted(label)} has too few {few} to set {100 * share:g}% of its rows aside")
     return Split(np.flatnonzero(~aside), np.flatnonzero(aside), notes)
 
 
@@ -223,7 +223,7 @@ def _by_time(dataset: Rows, share: float, time: str, group: str | None) -> Split
         before = int(np.count_nonzero(rows & ~aside))
         if before < min(MIN_TRAIN_ROWS, int(np.count_nonzero(rows))):
             raise TooFewRows(
-                f"before the cut by {time!r} there are {before} rows of class {label!r}, too few to learn from; "
+                f"before the cut by {time!r} there are {before} rows of class {quoted(label)}, too few to learn from; "
                 "lower --holdout, or leave --time out"
             )
     return Split(np.flatnonzero(~aside), np.flatnonzero(aside))

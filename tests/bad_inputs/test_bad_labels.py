@@ -111,6 +111,20 @@ def test_r12_one_and_one_point_nought_are_one_class_with_a_note(place: Path) -> 
     noted(handled(place, given), "label column 'label' is stored as double", "1 and 1.0 are one class")
 
 
+def test_r12_noughts_of_both_signs_are_one_class_and_stay_as_they_are(place: Path) -> None:
+    path = place / "rows.csv"
+    path.write_text("x,label\n" + "".join(f"{k}.5,{['0.0', '-0.0', '1.0'][k % 3]}\n" for k in range(30)))
+    manifest = handled(place, path)
+    assert {name: (each.real, each.synthetic + each.repeated) for name, each in manifest.counts.items()} == {
+        "0": (20, 0),
+        "1": (10, 10),
+    }
+    told = command("plan", path, "--engine", "oversample").out
+    assert "10 real rows of class 1 can show" in told.replace("\n", " ")
+    assert "1.0" not in told.partition("note:")[0]
+    assert "-0" not in told
+
+
 def test_r13_one_and_nought_one_stay_two_classes(place: Path) -> None:
     path = place / "rows.csv"
     path.write_text("x,label\n" + "".join(f"{k}.5,{['1', '01'][k % 5 == 0]}\n" for k in range(40)))

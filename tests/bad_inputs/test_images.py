@@ -174,6 +174,12 @@ def splits(folder: Path) -> None:
     (folder / "dog").rename(folder / "test")
 
 
+def splits_and_more(folder: Path) -> None:
+    splits(folder)
+    (folder / "test").rename(folder / "Holdout")
+    (folder / "README").mkdir()
+
+
 def one_class(folder: Path) -> None:
     (folder / "cat").rename(folder / "dog" / "cat")
 
@@ -195,6 +201,7 @@ def beside(folder: Path) -> None:
         (one_image, "class folder 'cat' of"),
         (loop, "links back to a folder above it; remove the link"),
         (splits, "holds the splits test, train, not classes; name one of them"),
+        (splits_and_more, "holds the splits Holdout, train, not classes; name one of them"),
         (one_class, "holds one class folder only, 'dog'"),
         (beside, "stray.png lies in no class folder"),
     ],

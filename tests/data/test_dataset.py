@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthgen.data.dataset import TabularDataset, from_table, text_of
+from synthgen.data.dataset import TabularDataset, from_table, quoted, text_of
 from synthgen.errors import ConfigError, DataError
 
 
@@ -171,6 +171,10 @@ def test_feature_hashes_leave_ids_constants_and_the_label_out(mixed_table) -> No
         ([True, False], (False, True)),
         ([2.0, 1.0], (1.0, 2.0)),
         (pa.array([2.0, 1.0]).cast(pa.float16()), (1.0, 2.0)),
+        ([1.0, -0.0, 0.0], (0.0, 1.0)),
+        (pa.array([-0.0, 0.0, 1.0]).cast(pa.float16()), (0.0, 1.0)),
+        (pa.array([-0.0, 0.0, 1.0], pa.float32()), (0.0, 1.0)),
+        (pa.DictionaryArray.from_arrays(pa.array([0, 1, 2]), pa.array([-0.0, 0.0, 1.0])), (0.0, 1.0)),
         ([Decimal(1), Decimal(0)], (0, 1)),
         (pa.array([Decimal("1.00"), Decimal(0)], pa.decimal256(50, 2)), (0, 1)),
         (pa.array([Decimal("1.00"), Decimal(0)], pa.decimal32(5, 2)), (0, 1)),
@@ -184,7 +188,7 @@ def test_feature_hashes_leave_ids_constants_and_the_label_out(mixed_table) -> No
 def test_what_a_label_may_be(label: object, classes: tuple[object, ...]) -> None:
     dataset = labelled(label)
     assert dataset.classes == classes
-    assert [type(value) for value in dataset.classes] == [type(value) for value in classes]
+    assert [*map(repr, dataset.classes)] == [*map(repr, classes)]  # the type too, and the sign of nought
     values = dataset.table.column("label").to_pylist()
     assert [dataset.classes[code] for code in dataset.label_codes] == values
     assert sum(dataset.counts().values()) == len(values)
@@ -283,10 +287,12 @@ def test_codes_of_a_categorical_column_do_not_depend_on_the_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "text"), [(True, "true"), (False, "false"), (1, "1"), (1.0, "1"), (1.5, "1.5"), ("1.0", "1.0")]
+    ("label", "text"),
+    [(True, "true"), (False, "false"), (1, "1"), (1.0, "1"), (-0.0, "0"), (1.5, "1.5"), ("1.0", "1.0")],
 )
 def test_labels_as_users_write_them(label: object, text: str) -> None:
     assert text_of(label) == text
+    assert quoted(label) == (repr(text) if isinstance(label, str) else text)
 
 
 @pytest.mark.parametrize("rows", [[-1], [7], [0, 9], [True] * 3])

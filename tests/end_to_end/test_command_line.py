@@ -173,6 +173,15 @@ def test_check_refuses_a_holdout_that_was_trained_on(published):
     assert "also in the table that is trained on" in done.stderr
 
 
+def test_added_rows_are_synthetic_to_check_and_real_to_nobody(published):
+    added = next((published / "fraud-balanced" / "current" / "train").glob("synthetic-*"))
+    judged = ("--holdout", "fraud.parquet", "--label", "fraud")
+    for words in (("balance", added), ("plan", added), ("check", added, "fraud.parquet", *judged)):
+        assert f"{added.name} holds no real row" in command(*words, cwd=published, code=3).stderr
+    done = command("check", "fraud.parquet", added, *judged, cwd=published, code=3)
+    assert "also in the table that is trained on" in done.stderr  # the added rows were read, the holdout is refused
+
+
 def test_check_judges_rows_of_another_tool(published, tmp_path):
     rows = frame()
     rows.iloc[:250].to_parquet(tmp_path / "real.parquet")

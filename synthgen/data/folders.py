@@ -1,0 +1,80 @@
+"""Which files of a folder hold its rows or images, and which must not be read as one: those of several splits.
+
+May import errors.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+from synthgen.errors import DataError
+
+TABLES = (".parquet", ".pq")
+TARS = (".tar",)
+# word that names a split -> what the split is for
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing", "dev", "eval", "holdout"), "test"),
+}
+_BETWEEN_WORDS = re.compile(r"[\W\d_]+|(?<=[a-z])(?=[A-Z])")
+
+
+def files_of(folder: Path, suffixes: tuple[str, ...], *, partitions: bool = False) -> list[Path]:
+    """Return the files of a folder whose names end in one of ``suffixes`` in any case, sorted, hidden ones left out.
+
+    With ``partitions`` those of its key=value folders too. Raises DataError for files in a key=value folder that is a
+    link, files of several splits side by side, and more of them in other folders below, which would not be read.
+    """
+    found, others, links, folders = list[Path](), list[Path](), list[Path](), [folder]
+    for place in folders:  # grows as partitions are met
+        for entry in place.iterdir():
+            if entry.name.startswith((".", "_")):
+                continue
+            if entry.is_file():
+                found += [entry] if entry.name.lower().endswith(suffixes) else []
+            elif partitions and "=" in entry.name and entry.is_dir():
+                (links if entry.is_symlink() else folders).append(entry)
+            else:
+                others.append(entry)
+    if link := next((link for link in links if any(_below([link], suffixes))), None):
+        raise DataError(f"{link} is a link; a partitioned folder must hold its own folders: copy the rows there")
+    found.sort()
+    _check_splits(folder, found)
+    if found and (lost := sorted(_below(others, suffixes))):
+        raise DataError(
+            f"{folder} holds {found[0].relative_to(folder)}, and {len(lost)} more of such files in folders below that "
+            f"would not be read, such as {lost[0].relative_to(folder)}; move them beside the others, or elsewhere"
+        )
+    return found
+
+
+def _below(folders: Iterable[Path], suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the files below ``folders``, hidden ones left out."""
+    for top in folders:
+        for place, inside, names in os.walk(top):
+            inside[:] = [name for name in inside if not name.startswith((".", "_"))]
+            for name in names:
+                if name.lower().endswith(suffixes) and not name.startswith((".", "_")):
+                    yield Path(place, name)
+
+
+def _check_splits(folder: Path, files: list[Path]) -> None:
+    """Refuse files of several splits, by the words of their names and the values of the key=value folders above them.
+
+    What all files are called says nothing, nor does one file's name beside others that name no split.
+    """
+    words = [_split_words(file.relative_to(folder)) for file in files]
+    if len({frozenset(SPLITS[word] for word in found) for found in words if found}) > 1:
+        listed = ", ".join(sorted(set[str]().union(*words)))
+        raise DataError(f"{folder} holds the files of the splits {listed}; move those of one into a folder of its own")
+
+
+def _split_words(path: Path) -> set[str]:
+    *above, name = path.parts
+    values = [unquote(part.partition("=")[2]) for part in above]
+    return {word.lower() for word in (*values, *_BETWEEN_WORDS.split(name))} & SPLITS.keys()
