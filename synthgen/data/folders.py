@@ -30,18 +30,18 @@ def files_of(folder: Path, suffixes: tuple[str, ...], *, partitions: bool = Fals
     With ``partitions`` those of its key=value folders too. Raises DataError for files in a key=value folder that is a
     link, files of several splits side by side, and more of them in other folders below, which would not be read.
     """
-    found, others, links, folders = list[Path](), list[Path](), list[Path](), [folder]
+    found, links, others, folders = list[Path](), list[Path](), list[str](), [folder]
     for place in folders:  # grows as partitions are met
         for entry in place.iterdir():
             if entry.name.startswith((".", "_")):
                 continue
-            if entry.is_file():
-                found += [entry] if entry.name.lower().endswith(suffixes) else []
+            if entry.name.lower().endswith(suffixes) and entry.is_file():
+                found.append(entry)
             elif partitions and "=" in entry.name and entry.is_dir():
                 (links if entry.is_symlink() else folders).append(entry)
-            else:
-                others.append(entry)
-    if link := next((link for link in links if any(_below([link], suffixes))), None):
+            else:  # a folder, or one of maybe a million images: which of the two is not worth asking here
+                others.append(str(entry))
+    if link := next((link for link in links if any(_below([str(link)], suffixes))), None):
         raise DataError(f"{link} is a link; a partitioned folder must hold its own folders: copy the rows there")
     found.sort()
     _check_splits(folder, found)
@@ -53,9 +53,9 @@ def files_of(folder: Path, suffixes: tuple[str, ...], *, partitions: bool = Fals
     return found
 
 
-def _below(folders: Iterable[Path], suffixes: tuple[str, ...]) -> Iterator[Path]:
-    """Yield the files below ``folders``, hidden ones left out."""
-    for top in folders:
+def _below(places: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the files below those of the ``places`` that are folders, hidden ones left out."""
+    for top in places:
         for place, inside, names in os.walk(top):
             inside[:] = [name for name in inside if not name.startswith((".", "_"))]
             for name in names:
