@@ -6,7 +6,7 @@ May import data, encode and its own room; scikit-learn only inside functions.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, cast
 
@@ -41,17 +41,6 @@ REDRAWS = 5
 MAX_VALUES = 10
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """Rows of one draw, and how it went: rows generated for it, copies of training rows dropped, copies that had
-    to stay because redrawing gave nothing else."""
-
-    rows: TabularDataset
-    generated: int
-    copies_dropped: int
-    copies_kept: int
-
-
 def build(*, inner: str, name: str | None = None, overdraw: float = 1.0, keep: float = 1.0) -> Filtered:
     """Return a generator of the catalogue behind a filter; for the registry."""
     return Filtered(make_raw(inner), overdraw=overdraw, keep=keep, name=name)
@@ -76,7 +65,6 @@ class Filtered:
         self._belief: Belief | None = None
         self._seen: np.ndarray | None = None
         self._ids: FreshIds | None = None
-        self.last_draw: Drawn | None = None
 
     @property
     def info(self) -> EngineInfo:
@@ -124,44 +112,30 @@ class Filtered:
         return self
 
     def sample(self, label: Label, n: int, *, seed: int) -> TabularDataset:
-        """Return ``n`` rows of ``label``; ``last_draw`` tells how many copies were dropped for them."""
-        self.last_draw = self.draw(label, n, seed=seed)
-        return self.last_draw.rows
-
-    def draw(self, label: Label, n: int, *, seed: int) -> Drawn:
-        """Return ``n`` rows of ``label`` with the counts of the draw; made in chunks of 50,000."""
+        """Return ``n`` rows of ``label``, made in chunks of 50,000; copies of real rows only where redrawing gave
+        nothing else."""
         n = check_count(n)
         fitted(self._seen, self)
         sizes = [min(CHUNK, n - at) for at in range(0, n, CHUNK)] or [0]
         drawn = [self._chunk(label, size, derive(seed, "chunk", k)) for k, size in enumerate(sizes)]
-        rows = drawn[0].rows.concat(*(part.rows for part in drawn[1:])) if len(drawn) > 1 else drawn[0].rows
-        if self._ids:
-            rows = self._ids.renew(rows, label, seed=derive(seed, "ids"))
-        return Drawn(
-            rows,
-            sum(part.generated for part in drawn),
-            sum(part.copies_dropped for part in drawn),
-            sum(part.copies_kept for part in drawn),
-        )
+        rows = drawn[0].concat(*drawn[1:]) if len(drawn) > 1 else drawn[0]
+        return self._ids.renew(rows, label, seed=derive(seed, "ids")) if self._ids else rows
 
-    def _chunk(self, label: Label, n: int, seed: int) -> Drawn:
+    def _chunk(self, label: Label, n: int, seed: int) -> TabularDataset:
         overdraw = self._overdraw if self._belief else 1.0
         rows = self._inner.sample(label, math.ceil(n * overdraw), seed=derive(seed, "round", 0))
-        generated, copies = len(rows), self._copies(rows)
+        copies = self._copies(rows)
         fresh, spare = rows.take(np.flatnonzero(~copies)), rows.take(np.flatnonzero(copies))
         for k in range(1, REDRAWS + 1):
             if len(fresh) >= n:
                 break
             more = self._inner.sample(label, math.ceil(1.5 * (n - len(fresh))) + 8, seed=derive(seed, "round", k))
             copies = self._copies(more)
-            generated += len(more)
             fresh = fresh.concat(more.take(np.flatnonzero(~copies)))
             spare = spare.concat(more.take(np.flatnonzero(copies)))
-        short = max(0, n - len(fresh))
-        if short:
-            fresh = fresh.concat(spare.take(np.arange(short)))
-        rows = fresh.take(self._chosen(fresh, label, n, seed))
-        return Drawn(rows, generated, len(spare) - short, short)
+        if len(fresh) < n:
+            fresh = fresh.concat(spare.take(np.arange(n - len(fresh))))
+        return fresh.take(self._chosen(fresh, label, n, seed))
 
     def _chosen(self, rows: TabularDataset, label: Label, n: int, seed: int) -> np.ndarray:
         """Return the positions of ``n`` rows in random order, so that any part of them is a fair sample."""
