@@ -70,8 +70,12 @@ def flat(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def widened(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return decimals of 32 and 64 bits as decimal128, which more of Arrow's functions know; else the column."""
-    narrow = types.is_decimal(column.type) and column.type.bit_width < 128
-    return column.cast(pa.decimal128(38, column.type.scale)) if narrow else column
+    return column.cast(pa.decimal128(38, column.type.scale)) if is_narrow(column.type) else column
+
+
+def is_narrow(kind: pa.DataType) -> bool:
+    """Return whether a type is a decimal of 32 or 64 bits."""
+    return bool(types.is_decimal(kind) and kind.bit_width < 128)
 
 
 def plain_levels(table: pa.Table) -> pa.Table:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from synthgen.data.physical import flat, is_number, to_physical, widened
+from synthgen.data.physical import flat, is_narrow, is_number, to_physical, widened
 from synthgen.errors import ConfigError, DataError
 
 Kind = Literal["continuous", "integer", "categorical", "boolean", "datetime", "timedelta", "constant", "id"]
@@ -197,6 +197,11 @@ def _kind(name: str, column: pa.ChunkedArray, index: bool, categorical: bool) ->
         cast = "cast it to string, or " if types.is_string_view(stored) else ""
         raise DataError(
             f"column {name!r} holds {what}, which cannot be balanced; {cast}leave it out with --drop {shown(name)}"
+        )
+    if dictionary and (types.is_float16(stored) or types.is_null(stored) or is_narrow(stored)):
+        raise DataError(
+            f"column {name!r} holds categories of type {stored}, which Arrow cannot tell apart; "
+            f"cast it to its plain type, or leave it out with --drop {shown(name)}"
         )
     if types.is_decimal(stored) and stored.scale < 0:
         raise DataError(

@@ -182,6 +182,16 @@ def test_repeated_text_is_categories() -> None:
         (pa.nulls(2, pa.month_day_nano_interval()), "month_day_nano_interval"),
         (pa.nulls(2, pa.uuid()), "uuid"),
         (pa.array(["a", "b"], pa.string_view()), "cast it to string"),
+        (
+            pa.DictionaryArray.from_arrays([0, 1], pa.array([1, 2], pa.float16())),
+            "categories of type halffloat.*cast it",
+        ),
+        (pa.DictionaryArray.from_arrays([0, 0], pa.nulls(1)), "categories of type null"),
+        *(
+            (pa.DictionaryArray.from_arrays([0, 1], pa.array([1, 2], getattr(pa, kind)(9, 0))), f"of type {kind}")
+            for kind in ("decimal32", "decimal64")
+            if hasattr(pa, kind)
+        ),
     ],
     ids=lambda value: str(getattr(value, "type", value))[:30],
 )
