@@ -51,7 +51,7 @@ MaxRatio = Annotated[
 ]
 Holdout = Annotated[
     Optional[float],  # noqa: UP045
-    typer.Option(help="Share set aside for the check; 0: no check.  [default: 0.2]"),
+    typer.Option(help="Share set aside where --check is holdout or --ship is train; 0: no check.  [default: 0.2]"),
 ]
 HoldoutData = Annotated[
     Optional[Path],  # noqa: UP045

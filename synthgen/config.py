@@ -53,7 +53,7 @@ class BalanceConfig(BaseModel):
     fine_tune: bool = Field(False, description="after the joint model, a short training per class")
     strategy: str | float | dict[Scalar, int] = Field("auto", description="how many rows each class gets")
     max_ratio: float = Field(10.0, gt=0, description="at most this many synthetic rows per real row of a class")
-    holdout: float | None = Field(None, ge=0, lt=1, description="share set aside for the check; 0: no check")
+    holdout: float | None = Field(None, ge=0, lt=1, description="share set aside (check holdout, ship train); 0: none")
     holdout_data: str | None = Field(None, description="the user's own untouched rows for the check")
     check: Literal["holdout", "cv"] | None = Field(None, description="default: cv below 1,000 rows of the rarest class")
     ship: Literal["all", "train"] | None = Field(None, description="publish every row, or leave the holdout out")

@@ -154,6 +154,9 @@ def _check_sentence(check: str, judged: Dataset | None, plan: BalancePlan) -> st
     how = f"{len(judged)} rows set aside"
     if check == "cv":
         how = "all rows cross-fitted, the generator refitted in every fold"
+    absent = [label for label, n in counts.items() if not n]
+    if not counts[rare] or len(counts) - len(absent) < 2:
+        return f"{how}; no real row of class {absent[0]!r}, so nothing can be told"
     # the 95 % half-width of a gain in average precision is about .42 / sqrt(rare rows)
     visible = 0.42 / np.sqrt(max(1, counts[rare]))
     can = f"can show gains above about {visible:.2f} average precision"

@@ -18,9 +18,9 @@ from synthgen.data.dataset import TabularDataset, counts_of
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset, Modality, modality_of
 from synthgen.data.schema import Label
-from synthgen.data.split import Split, split_holdout
+from synthgen.data.split import MIN_TRAIN_ROWS, Split, row_keys, split_holdout
 from synthgen.engines.image_catalog import may_train
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, TooFewRows
 from synthgen.planning import BalancePlan, Limits, make_plan
 from synthgen.quality.downstream import load_estimator
 from synthgen.quality.gate import Gate
@@ -100,7 +100,7 @@ def rehearse(job: Job) -> None:
 def _outline(job: Job) -> Outline:
     config, rows = job.config, job.dataset
     check, ship, share = _evidence(job)
-    split = Split(np.arange(len(rows)), np.empty(0, dtype=np.int64))
+    split = Split(np.arange(len(rows)), np.empty(0, dtype=np.int64), _unused(job))
     if share or config.group or config.time:
         found = split_holdout(
             rows, share=share or HOLDOUT_SHARE, seed=config.seed, group=config.group, time=config.time
@@ -108,7 +108,31 @@ def _outline(job: Job) -> Outline:
         split = found if share else split
     codes = rows.label_codes if ship == "all" else rows.label_codes[split.train]
     plan = planned(counts_of(codes, rows.classes), config, modality_of(rows))
+    if share and plan.total and not len(split.holdout):
+        raise TooFewRows(_nothing_aside(job))
     return Outline(check, ship, split, plan)
+
+
+def _unused(job: Job) -> tuple[str, ...]:
+    """A note on a share that was asked for where nothing is set aside."""
+    if not job.config.holdout:
+        return ()
+    why = "all rows are cross-fitted; --check holdout sets that share aside"
+    return (f"--holdout {job.config.holdout:g} is not used: {'--holdout-data is the holdout' if job.holdout else why}",)
+
+
+def _nothing_aside(job: Job) -> str:
+    """Why no row can be set aside, by the largest class, and what to do."""
+    rows, group = job.dataset, job.config.group
+    code = int(np.bincount(rows.label_codes).argmax())
+    keys = row_keys(rows, group=group)[0][rows.label_codes == code]
+    stay, what = ("equal rows", "different rows") if group is None else (f"rows of one {group!r}", "groups")
+    return (
+        f"nothing can be set aside, for a class keeps {MIN_TRAIN_ROWS} rows to learn from and {stay} stay together "
+        f"({what} of class {rows.classes[code]!r}, the largest: {len(np.unique(keys))}); "
+        f"{'choose another --group; ' if group else ''}--check cv --ship all sets nothing aside, --holdout 0 leaves "
+        "the check out"
+    )
 
 
 def _evidence(job: Job) -> tuple[CheckKind, Ship, float]:

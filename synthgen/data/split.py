@@ -81,14 +81,20 @@ def split_holdout(
             members = members[np.argsort(draw[members])]
             aside[members] = _nearest(together.sizes(members), share)
     aside[together.rows] = aside[together.first]
-    for code, label in enumerate(dataset.classes):
+    scarce = np.zeros(len(dataset.classes), dtype=bool)
+    for code in range(len(dataset.classes)):
         rows = np.flatnonzero(codes == code)
         short = min(MIN_TRAIN_ROWS, len(rows)) - np.count_nonzero(~aside[rows])
         if short > 0:  # the rows that were nearest to staying come back; a whole group comes with them
+            scarce[code] = True
             back = rows[aside[rows]][np.argsort(draw[rows[aside[rows]]])[::-1][:short]]
             aside[np.isin(draw, draw[back])] = False
-        if len(rows) and (short > 0 or not np.any(aside[rows])):
-            notes = (*notes, f"class {label!r} has too few rows to set {share:.0%} of them aside")
+    for code, label in enumerate(dataset.classes):
+        own = codes == code
+        if np.any(own) and (scarce[code] or not np.any(aside[own])):
+            few = "rows" if len(np.unique(keys[own])) == np.count_nonzero(own) else "different rows"
+            few = few if group is None else f"groups of {group!r}"
+            notes = (*notes, f"class {label!r} has too few {few} to set {100 * share:g}% of its rows aside")
     return Split(np.flatnonzero(~aside), np.flatnonzero(aside), notes)
 
 

@@ -88,7 +88,26 @@ def test_a_class_that_is_one_group_is_noted() -> None:
     dataset = from_table(dataset.table.append_column("who", group), label="label")
     split = split_holdout(dataset, share=0.2, seed=0, group="who")
     assert dataset.take(split.holdout).counts()["rare"] == 0
-    assert split.notes == ("class 'rare' has too few rows to set 20% of them aside",)
+    assert split.notes == ("class 'rare' has too few groups of 'who' to set 20% of its rows aside",)
+
+
+def test_a_class_whose_rows_all_come_back_with_another_s_is_noted() -> None:
+    """Its one group that was set aside holds the rarer class's rows too. Red when it is looked at before those."""
+    group = np.repeat([0, 1], [100, 100])
+    label = np.where(np.arange(200) % 50 == 0, "rare", "common")
+    dataset = from_table(pa.table({"x": np.arange(200.0), "who": group, "label": label}), label="label")
+    for seed in range(5):
+        split = split_holdout(dataset, share=0.5, seed=seed, group="who")
+        assert len(split.holdout) == 0
+        assert [note.partition(" has")[0] for note in split.notes] == ["class 'common'", "class 'rare'"]
+
+
+def test_a_class_of_equal_rows_is_noted() -> None:
+    """Red when it is said to have too few rows."""
+    x = np.r_[np.full(20, -1.0), np.arange(2_000.0)]
+    dataset = from_table(pa.table({"x": x, "label": ["rare"] * 20 + ["common"] * 2_000}), label="label")
+    notes = split_holdout(dataset, share=0.2, seed=0).notes
+    assert notes == ("class 'rare' has too few different rows to set 20% of its rows aside",)
 
 
 def test_a_row_keeps_its_side_wherever_it_stands() -> None:
@@ -179,7 +198,7 @@ def test_a_class_keeps_five_rows_to_learn_from(rare: int) -> None:
 def test_a_class_that_is_too_small_is_noted() -> None:
     dataset = from_table(pa.table({"x": np.arange(200.0), "label": ["rare"] * 2 + ["common"] * 198}), label="label")
     notes = [split_holdout(dataset, share=0.9, seed=seed).notes for seed in range(5)]
-    assert any("class 'rare' has too few rows to set 90% of them aside" in note for found in notes for note in found)
+    assert ("class 'rare' has too few rows to set 90% of its rows aside",) in notes
 
 
 def test_no_more_rows_come_back_than_are_needed() -> None:

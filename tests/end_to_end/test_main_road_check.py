@@ -16,7 +16,7 @@ from synthgen.config import make_config
 from synthgen.data.dataset import TabularDataset
 from synthgen.engines import auto
 from synthgen.engines.choose import Choice, Score
-from synthgen.errors import DataError
+from synthgen.errors import DataError, TooFewRows
 from synthgen.forecast import forecast
 from synthgen.job import prepare
 from synthgen.judge import draw
@@ -225,3 +225,65 @@ def test_a_holdout_out_of_the_table_itself_is_refused(data, tmp_path):
     with pytest.raises(DataError, match="also in the table that is trained on"):
         quick(data, tmp_path / "out", holdout=None, holdout_data=str(own))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"check": "holdout"}, "equal rows stay together (different rows of class 1, the largest: 5); --check cv"),
+        ({"check": "cv", "ship": "train"}, "(different rows of class 1, the largest: 5); --check cv --ship all"),
+        (
+            {"check": "holdout", "group": "place"},
+            "rows of one 'place' stay together (groups of class 1, the",
+        ),
+    ],
+    ids=["check", "ship", "group"],
+)
+def test_a_holdout_that_no_row_can_be_set_aside_for_is_refused_before_training(data, tmp_path, options, says):
+    """Red when the check finds out after training, or plan promises one."""
+    rows = frame(9, 5) if "group" not in options else frame(400, 250).assign(place="here")
+    rows.to_parquet(data)
+    out, given = tmp_path / "out", {"engine": "oversample", "holdout": None, **options}
+    with pytest.raises(TooFewRows, match="nothing can be set aside") as told:
+        quick(data, out, **given)
+    assert says in str(told.value)
+    assert ("choose another --group" in str(told.value)) == ("group" in options)
+    assert not out.exists()
+    with pytest.raises(TooFewRows, match="nothing can be set aside"):
+        forecast(data, make_config({"label": "fraud", **given}))
+    even = frame(10, 5).assign(place="here")
+    even.to_parquet(data)  # nothing to add is nothing to check
+    assert not prepare(data, make_config({"label": "fraud", **given})).outline.plan.total
+
+
+def test_plan_promises_nothing_of_a_class_that_the_holdout_lacks(data):
+    """Of four rows none is set aside, and of a class that is one group. Red when gains are told that it can show."""
+    config = make_config({"label": "fraud", "check": "holdout"})
+    frame(40, 4).to_parquet(data)
+    found = forecast(data, config)
+    assert found.check_sentence == "7 rows set aside; no real row of class 1, so nothing can be told"
+    assert "class 1 has too few rows to set 20% of its rows aside" in found.notes
+    rows = frame(404, 204)
+    rows.loc[rows.index[rows["fraud"] == 1][:4], "fraud"] = 2  # two other classes, to which nothing is added
+    rows.to_parquet(data)
+    assert forecast(data, config).check_sentence.endswith("no real row of class 2, so nothing can be told")
+    rows = frame(400, 60)
+    rows.assign(place=rows.index.where(rows["fraud"] == 1, -1)).to_parquet(data)
+    found = forecast(data, make_config({"label": "fraud", "check": "holdout", "group": "place"}))
+    assert found.check_sentence.endswith("no real row of class 0, so nothing can be told")
+    assert "class 0 has too few groups of 'place' to set 20% of its rows aside" in found.notes
+
+
+def test_a_share_that_is_not_set_aside_is_noted(data, tmp_path):
+    """Red when it is dropped silently, or noted where it is used or was not given."""
+
+    def noted(**options: object) -> list[str]:
+        notes = prepare(data, make_config({"label": "fraud", "engine": "oversample", **options})).outline.split.notes
+        return [note for note in notes if "is not used" in note]
+
+    cross_fitted = "--holdout 0.3 is not used: all rows are cross-fitted; --check holdout sets that share aside"
+    assert noted(holdout=0.3) == noted(holdout=0.3, check="cv") == [cross_fitted]
+    assert noted() == noted(holdout=0) == noted(holdout=0.3, check="holdout") == noted(holdout=0.3, ship="train") == []
+    frame(80, 20).assign(x=0.5).to_parquet(tmp_path / "own.parquet")
+    own = noted(holdout=0.3, holdout_data=str(tmp_path / "own.parquet"))
+    assert own == ["--holdout 0.3 is not used: --holdout-data is the holdout"]
