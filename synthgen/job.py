@@ -110,6 +110,8 @@ def _outline(job: Job) -> Outline:
         split = found if share else split
     codes = rows.label_codes if ship == "all" else rows.label_codes[split.train]
     plan = planned(counts_of(codes, rows.classes), config, modality_of(rows))
+    if share and plan.total and not len(split.holdout):
+        raise TooFewRows(_nothing_aside(job))
     return Outline(check, ship, split, plan)
 
 

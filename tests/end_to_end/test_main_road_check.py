@@ -251,6 +251,9 @@ def test_a_holdout_that_no_row_can_be_set_aside_for_is_refused_before_training(d
     assert not out.exists()
     with pytest.raises(TooFewRows, match="nothing can be set aside"):
         forecast(data, make_config({"label": "fraud", **given}))
+    even = frame(10, 5).assign(place="here")
+    even.to_parquet(data)  # nothing to add is nothing to check
+    assert not prepare(data, make_config({"label": "fraud", **given})).outline.plan.total
 
 
 def test_plan_promises_nothing_of_a_class_that_the_holdout_lacks(data):
