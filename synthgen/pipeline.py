@@ -122,6 +122,7 @@ def fit(run: Run, unit: FitUnit, *, report: Callable[[float, str], None] = _unhe
             checkpoints=folder.with_name(f"{purpose}-checkpoints"),
             base=base,
             jobs=run.config.jobs or cores(),
+            group=run.config.group,
         )
         whole = run.plan
         scaled = whole if purpose == "publish" else replace(whole, classes=whole.scaled(rows.counts()).classes)
@@ -182,7 +183,8 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
 def _judged(run: Run, gate: Gate, report: Callable[[float, str], None]) -> Verdict:
     config, kind, seed = run.config, run.record.check, derive(run.config.seed, "check")
     aside = kind == "holdout"
-    arms = build_arms(run.plan, recipe_of(config, modality_of(run.dataset)), small_class=config.small_class)
+    recipe = recipe_of(config, modality_of(run.dataset))
+    arms = build_arms(run.plan, recipe, small_class=config.small_class, group=config.group)
     drawn, jobs = run.check_draws() if aside else None, workers(config, run.dataset, kind)
     real = look(run.train, run.holdout if aside else None, gate=gate, seed=seed)
     if real.thinned:  # a large table

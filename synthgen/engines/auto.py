@@ -65,6 +65,7 @@ class AutoEngine(Chooser[TabularDataset]):
                 shares=context.shares,
                 options=self._options,
                 budget=self._budget,
+                group=context.group,
                 report=context.report,
             )
         return choose(
@@ -75,6 +76,7 @@ class AutoEngine(Chooser[TabularDataset]):
             seed=seed,
             options=self._options,
             budget=self._budget,
+            group=context.group,
             report=context.report,
         )
 

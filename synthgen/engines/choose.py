@@ -98,6 +98,7 @@ def choose(
     seed: int,
     options: Mapping[str, Options] | None = None,
     budget: Budget = Budget(),  # noqa: B008
+    group: str | None = None,
     report: Report = _silent,
 ) -> Choice:
     """Return the candidate, and the share of ``want`` (label -> rows to add), that helps most on inner splits.
@@ -105,6 +106,7 @@ def choose(
     The first candidate is the default: another is taken where its gain exceeds two standard errors, the one with the
     highest lower bound. With several ``amounts`` the engines meet at the one nearest a quarter, then the winner's
     amounts meet; 0 (nothing added) is the default there, where it is among them. ``options``: by candidate.
+    ``group``: a column whose groups stay on one side of every split.
     Raises ConfigError for no candidates, an amount outside [0, 1], or several amounts for rows of one class alone,
     which hold nothing to judge them by.
     """
@@ -116,7 +118,7 @@ def choose(
         )
     wanted = {label: n for label, n in want.items() if n > 0}
     usable, left_out = _usable(train, wanted, candidates)
-    splits = make_folds(train, wanted, seed=seed, budget=budget, options=options)
+    splits = make_folds(train, wanted, seed=seed, budget=budget, options=options, group=group)
     fit, unfit = _fit_for(splits, usable, budget)
     if not fit:
         amount = amounts[0] if len(amounts) == 1 else min(amounts)

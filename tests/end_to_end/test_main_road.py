@@ -17,6 +17,7 @@ import synthgen
 from synthgen import pipeline
 from synthgen.config import make_config
 from synthgen.data.dataset import TabularDataset
+from synthgen.engines import tournament
 from synthgen.engines.choose import Choice
 from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.forecast import forecast
@@ -245,6 +246,20 @@ def test_the_check_s_generator_never_sees_the_holdout(data, tmp_path, ship):
     published = set(run.read_rows(run.draw_path(1, 0)).table["joined"].to_pylist())
     rare = {c for c, y in zip(*(run.dataset.table[k].to_pylist() for k in ("joined", "fraud")), strict=True) if y}
     assert (published == rare) == (ship == "all")
+
+
+@pytest.mark.usefixtures("one_learner")
+@pytest.mark.parametrize("check", ["cv", "holdout"])
+def test_groups_stay_together_wherever_an_engine_is_chosen(data, monkeypatch, check):
+    """Red when a fit, or an arm of the check, is not told the column."""
+    heard, deal = [], tournament.folds
+    monkeypatch.setattr(tournament, "folds", lambda *a, **k: heard.append(k["group"]) or deal(*a, **k))
+    monkeypatch.setattr("synthgen.rebalance.AMOUNTS", (1.0,))  # never nothing, so that there is a check
+    rows = frame(240, 60).assign(who=lambda rows: [f"u{k % 40}" for k in range(len(rows))])
+    options = {"engine": "oversample", "strategy": "tuned", "group": "who", "holdout": 0.25, "gate": "report-only"}
+    quick(rows, **options, check=check, ship="all")
+    assert len(heard) > 5  # the published fit, the check's own and what it is compared with
+    assert set(heard) == {"who"}
 
 
 @pytest.mark.usefixtures("one_learner")
