@@ -69,7 +69,7 @@ class BalanceConfig(BaseModel):
     size: int | None = Field(None, ge=8, le=512, description="side of images in pixels")
     flips: bool = Field(False, description="mirroring an image keeps its label")
     bad_images: Literal["error", "skip"] = Field("error", description="what an image that cannot be read is")
-    device: str = Field("auto", description="auto, cpu or cuda")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks are trained")
     threads: int = Field(1, ge=1, le=256, description="threads per training; changes the bytes, so part of the run key")
     jobs: int | None = Field(None, ge=1, description="processes side by side; default: the machine's cores")
     estimator: str | None = Field(None, description="pkg.mod:make, the user's own model for the check")
@@ -79,7 +79,7 @@ class BalanceConfig(BaseModel):
         None, description="shard format; default: parquet for tables, webdataset for images"
     )
     small_class: Literal["ladder", "skip", "error"] = Field("ladder", description="a class too small for the engine")
-    provenance_column: str | None = Field(None, description="adds a column that names each row's origin")
+    provenance_column: str | None = Field(None, min_length=1, description="adds a column that names each row's origin")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of everything random")
     work: str | None = Field(None, description="run folder's parent; default: OUT/.staging")
 

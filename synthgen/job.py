@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthgen.config import BalanceConfig
-from synthgen.data.dataset import TabularDataset
+from synthgen.data.dataset import TabularDataset, counts_of
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset, Modality, modality_of
 from synthgen.data.schema import Label
@@ -107,8 +107,7 @@ def _outline(job: Job) -> Outline:
         )
         split = found if share else split
     codes = rows.label_codes if ship == "all" else rows.label_codes[split.train]
-    counts = np.bincount(codes, minlength=len(rows.classes)).tolist()
-    plan = planned(dict(zip(rows.classes, counts, strict=True)), config, modality_of(rows))
+    plan = planned(counts_of(codes, rows.classes), config, modality_of(rows))
     return Outline(check, ship, split, plan)
 
 

@@ -6,6 +6,7 @@ What the commands of those names do; may import everything below the edges.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -23,8 +24,9 @@ from synthgen.engines import load_engine
 from synthgen.engines.base import Engine, Informed
 from synthgen.engines.chooser import Chooser
 from synthgen.engines.mixed import Mixed
-from synthgen.errors import ConfigError, PublishError
+from synthgen.errors import ConfigError, DataError, PublishError
 from synthgen.image_parts import drawn_table
+from synthgen.memory import attainable_bytes
 from synthgen.needs import workers
 from synthgen.planning import BalancePlan, match_label
 from synthgen.quality.gate import Gate, Verdict, assess
@@ -32,7 +34,12 @@ from synthgen.report.build import render, write_report
 from synthgen.report.facts import FACTS, facts_from_json
 from synthgen.run import Report, Run, aligned, read_input, untouched
 from synthgen.seeding import derive
+from synthgen.shards.manifest import MANIFEST_NAME
+from synthgen.shards.preflight import write_errors
 from synthgen.shards.reader import read_shards
+
+_FEW = 1_000
+_COPIES = 3  # of the rows, while they are made and written
 
 
 def judge(real: Path, synthetic: Path, holdout: Path, config: BalanceConfig, report: Report) -> Verdict:
@@ -72,13 +79,14 @@ def _same_label(path: Path, like: Dataset, config: BalanceConfig, *, real: bool 
 
 
 def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tuple[str, ...] = ()) -> Dataset:
-    """Write ``n`` rows of ``label`` from a published model to the parquet file ``out`` and return them.
+    """Write ``n`` rows of ``label`` from a published model to the new parquet file ``out`` and return them.
 
     A model that adds real rows again beside generated ones gives generated ones alone. Images are written as the rows
     that parquet shards have.
 
     ``model`` is OUT, a data/<run_id> folder of it, or the model/ folder in that. Raises DataError where there is no
-    model, ConfigError where none makes rows of the label.
+    model, or more rows are asked for than there is memory; ConfigError where none makes rows of the label; PublishError
+    where ``out`` cannot be written, is there already, or lies in a published folder.
     """
     _writable(out)
     if out.suffix.lower() not in (".parquet", ".pq"):
@@ -93,12 +101,25 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
         made = ", ".join(map(str, plan.adds())) or "none"
         raise ConfigError(f"no model makes rows of class {label!r}; there are models for: {made}")
     saved, drawn = shards.folder / "model" / plan.unit_of(known).name, derive(seed, "sample", text_of(known))
-    rows = _generator(load_engine(saved, trusted=trusted)).sample(known, n, seed=drawn)
+    engine = _generator(load_engine(saved, trusted=trusted))
+    _check_room(engine.sample(known, min(n, _FEW), seed=drawn), n)
+    rows = engine.sample(known, n, seed=drawn)
     partial = out.with_name(out.name + ".part")
     table = drawn_table(rows, saved, seed=drawn) if isinstance(rows, ImageDataset) else rows.to_arrow()
-    pq.write_table(table, partial)
-    partial.replace(out)
+    with write_errors(out):
+        pq.write_table(table, partial)
+        partial.replace(out)
     return rows
+
+
+def _check_room(few: Dataset, n: int) -> None:
+    """Raise DataError where ``n`` rows such as ``few`` take more memory than there is."""
+    need, room = _COPIES * few.size_bytes * n // max(1, len(few)), attainable_bytes()
+    if room is not None and need > room:
+        raise DataError(
+            f"-n {n} rows take about {need / 1e6:,.0f} MB of memory and {room / 1e6:,.0f} MB are to be had; draw "
+            "fewer at a time, each time with another --seed"
+        )
 
 
 def _generator(engine: Informed) -> Engine[Dataset]:
@@ -106,26 +127,35 @@ def _generator(engine: Informed) -> Engine[Dataset]:
     return cast("Engine[Dataset]", found.generator if isinstance(found, Mixed) else found)
 
 
-def _writable(out: Path) -> None:
+def _writable(out: Path, *, over: str = "") -> None:
+    """Refuse what is no place for a new file; one whose suffix is ``over`` may be written over."""
     if out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name a file")
     if not out.absolute().parent.is_dir():
         raise PublishError(f"--out {out} cannot be written: the folder {out.parent} does not exist; make it first")
+    published = [folder for folder in out.resolve().parents if (folder / MANIFEST_NAME).is_file()]
+    if published:
+        raise PublishError(f"--out {out} lies in {published[0]}, which a run published; name a file elsewhere")
+    if os.path.lexists(out) and (not over or out.suffix.lower() != over):
+        raise PublishError(f"--out {out} is there already; name another file, or move it away")
 
 
 def rebuild_report(folder: Path, out: Path | None) -> Path:
     """Write the report of a run folder, or of a published data/<run_id> folder, again; return where it is.
 
     A run folder's own report.html is replaced; that of a published run, whose bytes are fixed, is written to ``out``
-    (default: <run_id>-report.html in the working folder).
+    (default: <run_id>-report.html in the working folder). Raises PublishError where that cannot be written, is there
+    and no .html file, or lies in a published folder.
     """
     if (folder / "run.json").is_file():
         run = Run.open(folder)
+        if out is not None:
+            _writable(out, over=".html")
         path = write_report(run, Verdict.from_json(run.read("quality.json")))
         return path if out is None else path.replace(out)
     shards = read_shards(folder)
     facts = json.loads((shards.folder / FACTS).read_text("utf-8"))
     target = out or Path(f"{shards.manifest.run_id}-report.html")
-    _writable(target)
+    _writable(target, over=".html")
     target.write_text(render(facts_from_json(facts)), "utf-8")
     return target

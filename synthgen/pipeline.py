@@ -26,6 +26,7 @@ from synthgen.data.notes import notes_of
 from synthgen.data.schema import Label
 from synthgen.engines import load_engine, save_engine
 from synthgen.engines.base import Engine, FitContext
+from synthgen.engines.choose import Choice
 from synthgen.errors import ConfigError
 from synthgen.job import Job, planned, prepare, recipe_of, rehearse
 from synthgen.memory import give_back
@@ -170,7 +171,7 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
     elif not run.plan.total:
         verdict = Verdict.not_checked("the classes are balanced as they are; nothing was added")
     elif not any(len(run.read_rows(run.draw_path(label, 0))) for label in run.plan.adds()):
-        verdict = Verdict.not_checked("inner splits of the training rows spoke against adding rows; nothing was added")
+        verdict = Verdict.not_checked(f"{_against(run)}; nothing was added")
     else:
         verdict = _judged(run, gate, report)
         give_back()  # what it took: a large table is read again beside it
@@ -178,6 +179,19 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
     run.write("quality.json", verdict.to_json())
     write_report(run, verdict)
     return verdict
+
+
+def _against(run: Run) -> str:
+    """Why no engine added rows, in words; by class where classes differ in it."""
+    whole, classes = run.plan, dict[str, list[str]]()
+    for label in whole.adds():
+        unit = whole.unit_of(label)
+        choice = getattr(_engine(run, whole, unit.name, "publish"), "choice", None)
+        why = choice.against if isinstance(choice, Choice) else f"{unit.engine} made no rows"
+        classes.setdefault(why, []).append(text_of(label))
+    if len(classes) == 1:
+        return next(iter(classes))
+    return "; ".join(f"class {', '.join(labels)}: {why}" for why, labels in classes.items())
 
 
 def _judged(run: Run, gate: Gate, report: Callable[[float, str], None]) -> Verdict:

@@ -79,6 +79,8 @@ def test_an_unknown_key_lists_the_known_ones() -> None:
         ("jobs", 0),
         ("check", "both"),
         ("ship", "some"),
+        ("device", "banana"),
+        ("provenance_column", ""),
         ("gate", "strict"),
         ("format", "tfrecord"),
         ("on_fail", "shout"),

@@ -90,7 +90,7 @@ class TabularDataset:
 
     def counts(self) -> dict[Label, int]:
         """Return rows per class; every class is there, 0 included."""
-        return dict(zip(self.classes, np.bincount(self.label_codes, minlength=len(self.classes)).tolist(), strict=True))
+        return counts_of(self.label_codes, self.classes)
 
     def take(self, rows: np.ndarray) -> TabularDataset:
         """Return the rows at the integer positions from 0 on (or where the bool mask is true), in that order.
@@ -235,6 +235,11 @@ def codes_of(column: pa.ChunkedArray, classes: Sequence[Label], *, name: str) ->
     if codes.null_count:
         raise DataError(f"label column {name!r} has {codes.null_count} rows of none of the known classes")
     return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int32)
+
+
+def counts_of(codes: np.ndarray, classes: Sequence[Label]) -> dict[Label, int]:
+    """Return how often each of ``classes`` occurs in ``codes`` (N,), 0 included."""
+    return dict(zip(classes, np.bincount(codes, minlength=len(classes)).tolist(), strict=True))
 
 
 def classes_of(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from synthgen.data.dataset import classes_of, codes_of, text_of
+from synthgen.data.dataset import classes_of, codes_of, counts_of, text_of
 from synthgen.data.pixels import encode_png, on_white
 from synthgen.data.schema import Label, listed
 from synthgen.errors import ConfigError, DataError
@@ -59,7 +59,7 @@ class ImageDataset:
 
     def counts(self) -> dict[Label, int]:
         """Return images per class; every class is there, 0 included."""
-        return dict(zip(self.classes, np.bincount(self.label_codes, minlength=len(self.classes)).tolist(), strict=True))
+        return counts_of(self.label_codes, self.classes)
 
     def take(self, rows: np.ndarray) -> ImageDataset:
         """Return the images at the integer positions from 0 on (or where the bool mask is true), in that order."""

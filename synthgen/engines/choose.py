@@ -65,6 +65,13 @@ class Choice:
     scores: tuple[Score, ...] = ()
     per_row: int = 0
 
+    @property
+    def against(self) -> str:
+        """Why nothing is added, where nothing is: what inner splits showed, or why they could show nothing."""
+        if any(score.amount > 0 and score.splits for score in self.scores):
+            return "inner splits of the training rows spoke against adding rows"
+        return f"whether added rows help could not be judged ({self.reason})"
+
     def to_json(self) -> dict[str, object]:
         """Return the choice as JSON types."""
         return asdict(self) | {"scores": [asdict(score) for score in self.scores]}

@@ -85,7 +85,7 @@ class Chooser(ABC, Generic[Data]):
             context.report(CHOOSING + (1 - CHOOSING) * share, message)
 
         base, inner = context.base, replace(context, report=fitting)
-        if isinstance(base, Chooser):
+        if isinstance(base, type(self)):
             choice, inner = base.choice, replace(inner, base=base.winner)
             if not base.winner.info.trains:
                 self._choice, self._winner = choice, base.winner

@@ -70,8 +70,9 @@ def tune(
         if folds and min(fold.train.counts()[label] for fold in folds for label in held) >= least:
             break
     if not folds:
-        why = "has rows enough to be judged on inner splits" if held else f"is rarer than {SHARE:.0%} of the largest"
-        return Choice(CHEAPEST, 0.0, f"nothing added: no wanted class {why}", per_row=per_row)
+        few, common = "has rows enough to be judged on inner splits", f"is rarer than {SHARE:.0%} of the largest"
+        why = few if held else f"{common}, up to which rows are added"
+        return Choice(CHEAPEST, 0.0, f"no wanted class {why}", per_row=per_row)
     table = Table(folds, report, total=2 * budget.folds)
     nothing, some = (engine, 0.0), (engine, 1.0)
     for split in range(budget.folds):

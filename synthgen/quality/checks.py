@@ -14,8 +14,7 @@ import numpy as np
 from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.hashing import column_hashes
 from synthgen.data.kinds import Dataset
-from synthgen.data.split import Split
-from synthgen.data.split import folds as deal
+from synthgen.data.split import Split, folds
 from synthgen.errors import ConfigError
 from synthgen.quality.cells import Arm, Drawer, Outcome, Report, Tables, Task, run_tasks, spread
 from synthgen.quality.downstream import Panel
@@ -89,22 +88,23 @@ class Found:
     cells: int = 0
 
 
-class Unfitted(Exception):
-    """The candidate could not be prepared in some part of the check; ``notes`` say why."""
+class CannotTell(Exception):
+    """Nothing can be judged: ``why``, in words, and ``notes``."""
 
-    def __init__(self, notes: Sequence[str]) -> None:
-        super().__init__(*notes)
-        self.notes = tuple(notes)
+    def __init__(self, why: str, notes: Sequence[str]) -> None:
+        super().__init__(why, *notes)
+        self.why, self.notes = why, tuple(notes)
 
 
 def cross_fit(setting: Setting) -> Found:
     """Judge every arm on each fold of repeated cross-fitting, refitted on the other folds."""
     gate, seen = setting.gate, setting.seen
     n_folds = _n_folds(setting.real.train, gate.folds)
-    problem, notes = _problem(setting, n_folds)
+    dealt = [_deal(setting, n_folds, derive(setting.seed, "repeat", repeat)) for repeat in range(gate.repeats)]
+    problem, notes = _problem(setting, n_folds, dealt)
     cells: list[tuple[int, Split, _Rows]] = []
-    for repeat in range(gate.repeats):
-        for fold in _folds(setting, problem, n_folds, derive(setting.seed, "repeat", repeat)):
+    for repeat, deal in enumerate(dealt):
+        for fold in _folds(setting, problem, deal):
             cells.append((repeat, fold, _judged_rows(setting, fold.holdout)))
             notes.extend(note for note in fold.notes if note not in notes)
     tasks = [
@@ -137,7 +137,7 @@ def on_holdout(setting: Setting, holdout: Asked) -> Found:
             "the rows were made beforehand: the spread of the draws is a bootstrap of them, and the cut-offs are tuned "
             "with rows whose generator may have seen every training row"
         )
-    inner = _folds(setting, problem, INNER_FOLDS, derive(setting.seed, "inner"))
+    inner = _folds(setting, problem, _deal(setting, INNER_FOLDS, derive(setting.seed, "inner")))
     notes.extend(dict.fromkeys(note for fold in inner for note in fold.notes))
     inside = [_judged_rows(setting, fold.holdout) for fold in inner]
     asked = holdout.dataset
@@ -221,8 +221,9 @@ def _draw_weights(
     return weights, tuning
 
 
-def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
-    """What is judged: classes with at least ``least`` training rows, and one in the holdout."""
+def _problem(setting: Setting, least: int, dealt: Sequence[Sequence[Split]] = ()) -> tuple[Problem, list[str]]:
+    """What is judged: classes with at least ``least`` training rows, one in the holdout, and rows on both sides of
+    some fold of those ``dealt``."""
     train, holdout, metric = setting.real.train, setting.real.holdout, setting.gate.primary
     counts = np.array(list(train.counts().values()))
     judged = counts >= least
@@ -230,8 +231,16 @@ def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
         judged &= np.array(list(holdout.counts().values())) > 0
     if metric.kind == "cost" and len(counts) != 2:
         raise ConfigError(f"metric {metric.name!r} is for two classes; this label has {len(counts)}")
-    out = [text_of(train.classes[k]) for k in np.flatnonzero(~judged)]
-    notes = [f"left out of the figures for want of rows: class {', '.join(out)}"] if out else []
+    notes = _left_out(setting, ~judged, "for want of rows")
+    if dealt:
+        whole = judged & ~_parted(setting.seen.dataset, dealt)
+        judged &= ~whole
+        stay = "equal rows" if setting.group is None else f"rows of one {setting.group!r}"
+        notes += _left_out(setting, whole, f"as no fold has rows on both sides, for {stay} stay together")
+        if np.count_nonzero(judged) < 2:
+            label = text_of(train.classes[int(np.flatnonzero(whole)[0])])
+            why = f"no fold has rows of it both to learn from and to judge by, for {stay} stay together"
+            raise CannotTell(f"It cannot be told: class {label} could not be judged: {why}.", notes)
     notes.extend(setting.seen.notes)
     if isinstance(setting.panel, Panel) and counts.max() > setting.gate.max_rows:
         notes.append(
@@ -241,28 +250,49 @@ def _problem(setting: Setting, least: int) -> tuple[Problem, list[str]]:
     return Problem(len(counts), rare, counts / counts.sum(), np.flatnonzero(judged), metric), notes
 
 
+def _left_out(setting: Setting, classes: np.ndarray, why: str) -> list[str]:
+    """A note on the classes of a mask (K,), if there are any."""
+    out = [text_of(setting.real.train.classes[k]) for k in np.flatnonzero(classes)]
+    return [f"left out of the figures {why}: class {', '.join(out)}"] if out else []
+
+
+def _parted(train: Dataset, dealt: Sequence[Sequence[Split]]) -> np.ndarray:
+    """Return the mask (K,) of classes that stand on both sides of some fold."""
+    codes, n_classes = train.label_codes, len(train.classes)
+    sides = [
+        [np.bincount(codes[side], minlength=n_classes) > 0 for side in (fold.train, fold.holdout)]
+        for folds_of_one in dealt
+        for fold in folds_of_one
+    ]
+    return np.asarray(np.any(np.all(sides, axis=1), axis=0))
+
+
 def _n_folds(train: Known, wanted: int) -> int:
     """As many folds as asked, fewer where fewer than two classes have so many rows."""
     second = sorted(train.counts().values())[-2]
     return max(LEAST_ROWS, min(wanted, second))
 
 
-def _folds(setting: Setting, problem: Problem, n_folds: int, seed: int) -> list[Split]:
-    """Folds with rows on both sides. Classes left out of the figures are never judged, so they stay with the training
-    rows, and what shares a group with them is not judged either."""
+def _deal(setting: Setting, n_folds: int, seed: int) -> list[Split]:
+    return folds(setting.seen.dataset, n_folds=n_folds, seed=seed, group=setting.group)
+
+
+def _folds(setting: Setting, problem: Problem, dealt: Sequence[Split]) -> list[Split]:
+    """Those of the folds ``dealt`` that have rows on both sides. Classes left out of the figures are never judged, so
+    they stay with the training rows, and what shares a group with them is not judged either."""
     train = setting.seen.dataset
     apart = ~np.isin(train.label_codes, problem.classes)
     barred = apart
     if setting.group is not None and apart.any():
         groups = _group_keys(train, setting.group)
         barred = np.isin(groups, groups[apart])
-    folds = []
-    for fold in deal(train, n_folds=n_folds, seed=seed, group=setting.group):
+    kept = []
+    for fold in dealt:
         fit = np.union1d(fold.train, np.flatnonzero(apart))
         judge = fold.holdout[~barred[fold.holdout]]
         if len(fit) and len(judge):
-            folds.append(Split(fit, judge, fold.notes))
-    return folds
+            kept.append(Split(fit, judge, fold.notes))
+    return kept
 
 
 def _group_keys(rows: Dataset, group: str) -> np.ndarray:
@@ -319,7 +349,9 @@ def _run(
         f"{name} is left out, it could not be fitted in every part of the check: {why}" for name, why in failed.items()
     ]
     if setting.arms.candidate.name in failed:
-        raise Unfitted(notes)
+        raise CannotTell(
+            "It cannot be told: the generator could not be fitted again on a part of the training rows.", notes
+        )
     names = [arm.name for arm in setting.arms.all if arm.name not in failed]
     made = tuple(
         Made(outcome.hashes, None if task.fit is None else setting.seen.rows[task.fit])

@@ -40,8 +40,16 @@ def conclude(setting: Setting, found: Found) -> Verdict:
     copies = _copies(setting, found, rebalanced)
     control = _control(setting, found, best)
     passes = control is not None and control.status == "PASS"
+    unjudged = [text_of(train.classes[k]) for k in rebalanced if k not in found.problem.classes]
+    judged = not rebalanced or len(unjudged) < len(rebalanced)
     status = decide(
-        nothing=answer.nothing, free=answer.free, rails=answer.rails, copies=copies, control_passes=passes, gate=gate
+        nothing=answer.nothing,
+        free=answer.free,
+        rails=answer.rails,
+        copies=copies,
+        control_passes=passes,
+        judged=judged,
+        gate=gate,
     )
     best_free = max(free, key=lambda name: chosen[name])
     rare = train.classes[found.problem.rare]
@@ -57,7 +65,8 @@ def conclude(setting: Setting, found: Found) -> Verdict:
         control_passes=passes,
         rare_rows=rare_rows,
         rare_label=text_of(rare),
-        unjudged=[text_of(train.classes[k]) for k in rebalanced if k not in found.problem.classes],
+        unjudged=unjudged,
+        judged=judged,
         check=check,
         gate=gate,
     )
@@ -141,6 +150,7 @@ def _control(setting: Setting, found: Found, best: np.ndarray) -> Control | None
         rails=answer.rails,
         copies=None,
         control_passes=False,
+        judged=True,
         gate=setting.gate,
     )
     return Control(arm.name, status, answer.nothing, answer.free)

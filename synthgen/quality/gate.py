@@ -11,7 +11,7 @@ from synthgen.data.dataset import text_of
 from synthgen.data.kinds import Dataset
 from synthgen.errors import ConfigError
 from synthgen.quality.cells import Arm, Drawer, Report, fixed_arm
-from synthgen.quality.checks import LEAST_ROWS, Arms, Setting, Unfitted, cross_fit, on_holdout
+from synthgen.quality.checks import LEAST_ROWS, Arms, CannotTell, Setting, cross_fit, on_holdout
 from synthgen.quality.conclude import conclude
 from synthgen.quality.cost import estimate_seconds
 from synthgen.quality.downstream import MakeEstimator, Panel, load_estimator
@@ -78,9 +78,8 @@ def assess(
         return Verdict("INCONCLUSIVE", why, check=kind, metric=gate.metric)
     try:
         found = cross_fit(setting) if real.asked is None else on_holdout(setting, real.asked)
-    except Unfitted as error:
-        why = "It cannot be told: the generator could not be fitted again on a part of the training rows."
-        return Verdict("INCONCLUSIVE", why, check=kind, metric=gate.metric, notes=error.notes)
+    except CannotTell as error:
+        return Verdict("INCONCLUSIVE", error.why, check=kind, metric=gate.metric, notes=error.notes)
     verdict = conclude(setting, found)
     report(1.0, f"check: {verdict.status}")
     return verdict

@@ -88,17 +88,18 @@ def decide(
     rails: Sequence[Rail],
     copies: Copies | None,
     control_passes: bool,
+    judged: bool,
     gate: Gate,
 ) -> Status:
     """Return the status of a candidate whose gains are ``nothing`` (over doing nothing) and ``free`` (over the best
-    free arm).
+    free arm); ``judged`` says whether a class that it adds rows to is among those that the gains are of.
 
     FAIL comes first: harm that is shown. A gain that is surely below the useful effect is NO LIFT, even where it is
     surely above 0: it can be told, and it is not worth it. A control that would pass takes every other status away.
     """
     if nothing.high < 0 or any(rail.proven for rail in rails) or copied(copies, gate):
         return "FAIL"
-    if control_passes:
+    if control_passes or not judged:
         return "INCONCLUSIVE"
     if free.high < gate.useful_effect:
         return "NO LIFT"
@@ -117,7 +118,8 @@ def copied(copies: Copies | None, gate: Gate) -> bool:
 @dataclass(frozen=True)
 class Facts:
     """What the sentence is made from; ``best_free`` names the best free arm, or says that it differs between folds,
-    and is empty where it is doing nothing; ``unjudged`` are the classes that get rows and have too few to judge by."""
+    and is empty where it is doing nothing; ``unjudged`` are the classes that get rows and have too few to judge by,
+    ``judged`` is false where those are all that get rows."""
 
     status: Status
     nothing: Estimate
@@ -129,6 +131,7 @@ class Facts:
     rare_rows: int
     rare_label: str
     unjudged: Sequence[str]
+    judged: bool
     check: str
     gate: Gate
 
@@ -142,7 +145,8 @@ def sentence(facts: Facts) -> str:
     """Return the verdict in words with its numbers."""
     told = {"PASS": _passed, "FAIL": _failed, "NO LIFT": _no_lift, "INCONCLUSIVE": _inconclusive}[facts.status](facts)
     if facts.unjudged:
-        told += f" Not judged for want of real rows, though rows were added: class {', '.join(facts.unjudged)}."
+        listed = ", ".join(facts.unjudged)
+        told += f" Not judged for want of real rows, or of different ones, though rows were added: class {listed}."
     return told
 
 
@@ -196,6 +200,8 @@ def _inconclusive(facts: Facts) -> str:
             "The control, which draws every column by itself, would pass this check too, so its figure cannot be "
             f"trusted here ({_gain(facts.free, facts)} over {_free(facts)})."
         )
+    if not facts.judged:
+        return "It cannot be told: no class that rows were added to could be judged."
     if not math.isfinite(facts.free.low):
         return f"It cannot be told: {facts.rare_rows} rows of class {facts.rare_label} are too few to judge by."
     lost = [rail for rail in facts.rails if rail.past and rail.gating]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthgen.data.dataset import counts_of
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
 from synthgen.data.schema import Label
@@ -40,7 +41,7 @@ class Known:
 
     def counts(self) -> Mapping[Label, int]:
         """Return rows per class; every class is there, 0 included."""
-        return dict(zip(self.classes, np.bincount(self.label_codes, minlength=len(self.classes)).tolist(), strict=True))
+        return counts_of(self.label_codes, self.classes)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from synthgen.errors import DataError, PublishError
 from synthgen.shards.commits import COMMITS, CURRENT, DATA, QUARANTINE, STAGING, current_target
 
 _OWN_FOLDERS = (STAGING, DATA, COMMITS, QUARANTINE)
+_FORMS = {COMMITS: re.compile(r"[0-9]{8}\.json"), STAGING: re.compile(r"[0-9a-f]{12}")}  # what lies in them begins so
 _HARMLESS = frozenset({".DS_Store", ".gitignore", ".gitkeep", "lost+found"})
 _CURRENT_TARGET = re.compile(rf"{DATA}/[0-9a-f]{{12}}")
 _REMEDIES = {
@@ -94,7 +95,7 @@ def _refuse_foreign(out: Path, real: Path) -> None:
     for name in sorted(names.intersection(_OWN_FOLDERS)):
         if not stat.S_ISDIR((real / name).lstat().st_mode):
             raise PublishError(f"{out / name} is not a folder of synthgen's; choose another --out, or move it away")
-    if not names.intersection({STAGING, COMMITS}) and names - _HARMLESS:
+    if not any(_ours(real / name, form) for name, form in _FORMS.items() if name in names) and names - _HARMLESS:
         shown = ", ".join(sorted(names - _HARMLESS)[:3])
         raise PublishError(
             f"{out} holds {len(names - _HARMLESS)} files that are not synthgen's ({shown}); nothing was touched: "
@@ -102,6 +103,11 @@ def _refuse_foreign(out: Path, real: Path) -> None:
         )
     if CURRENT in names and not _CURRENT_TARGET.fullmatch(current_target(real) or ""):
         raise PublishError(f"{out / CURRENT} is not a link that synthgen made; move it away, or choose another --out")
+
+
+def _ours(folder: Path, form: re.Pattern[str]) -> bool:
+    found = os.listdir(folder)  # noqa: PTH208
+    return not found or any(form.match(name) for name in found)
 
 
 def _refuse_unwritable(out: Path, real: Path, need_bytes: int) -> None:

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from road_kit import command, frame
 
+from synthgen import read_shards
+
 COMMANDS = ("balance", "plan", "check", "sample", "report", "verify", "gc", "engines")
 
 
@@ -88,9 +90,35 @@ def test_sample_draws_more_rows(published, tmp_path):
     assert len(rows) == 7
     assert rows["fraud"].eq(1).all()
     assert pq.read_schema(out).names == pq.read_schema(published / "fraud.parquet").names
-    command("sample", published / "fraud-balanced", "--label", "5", "-n", 7, "--out", out, code=2)
-    common = command("sample", published / "fraud-balanced", "--label", "0", "-n", 7, "--out", out, code=2)
+    command("sample", published / "fraud-balanced", "--label", "5", "-n", 7, "--out", tmp_path / "no.parquet", code=2)
+    other = ("--label", "0", "-n", 7, "--out", tmp_path / "no.parquet")
+    common = command("sample", published / "fraud-balanced", *other, code=2)
     assert "no model makes rows of class '0'; there are models for: 1" in common.stderr
+
+
+def test_sample_and_report_write_over_nothing(published, tmp_path):
+    mine, shards = tmp_path / "mine.parquet", read_shards(published / "fraud-balanced")
+    frame().to_parquet(mine)
+    inside = shards.folder / "train" / "more.parquet"
+    published_one = next((shards.folder / "train").glob("real-*"))
+    before = mine.read_bytes(), published_one.read_bytes()
+    for out, said in ((mine, "is there already"), (published_one, "a run published"), (inside, "a run published")):
+        done = command("sample", published / "fraud-balanced", "--label", "1", "-n", 2, "--out", out, code=4)
+        assert said in done.stderr
+    for out, said in ((mine, "is there already"), (shards.folder / "report.html", "a run published")):
+        assert said in command("report", shards.folder, "--out", out, code=4).stderr
+    assert (mine.read_bytes(), published_one.read_bytes()) == before
+    assert not inside.exists()
+    for _ in range(2):  # a report is made again where it was
+        command("report", shards.folder, "--out", tmp_path / "report.html")
+
+
+def test_sample_says_what_more_rows_than_memory_take(published, tmp_path):
+    options = ("--label", "1", "-n", 10**12, "--out", tmp_path / "more.parquet")
+    done = command("sample", published / "fraud-balanced", *options, code=3)
+    assert "-n 1000000000000 rows take about" in done.stderr
+    assert "draw fewer at a time" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_verify_finds_one_changed_byte(published, tmp_path):

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from image_kit import Noise, Oracle, shapes
 
+from synthgen.data.dataset import from_table
 from synthgen.data.images import ImageDataset
 from synthgen.engines import load_engine, save_engine
+from synthgen.engines.auto import AutoEngine
 from synthgen.engines.auto_images import AutoImages
 from synthgen.engines.base import Engine, EngineInfo, FitContext
 from synthgen.engines.catalog import LOADABLE, Row
@@ -156,6 +159,15 @@ def test_a_fine_tune_takes_what_its_trunk_chose(drawn: None) -> None:
         assert tuned.choice == trunk.choice
         assert (tuned.winner is trunk.winner) is again  # nothing to tune where nothing is trained
         assert len(sample(tuned, "cross", 9)) == 9
+
+
+def test_what_a_chooser_of_rows_chose_is_not_taken_for_images() -> None:
+    """Red when any chooser is a trunk: then its engine of rows is the winner."""
+    rows = from_table(pa.table({"x": np.arange(20.0), "label": ["bar"] * 12 + ["cross"] * 8}), label="label")
+    trunk = AutoEngine(candidates=("delta",)).fit(rows, seed=0)
+    engine = AutoImages(candidates=("oversample",)).fit(TRAIN, seed=0, context=FitContext(base=trunk))
+    assert engine.winner is not trunk.winner
+    assert len(sample(engine, "cross", 9)) == 9
 
 
 def test_a_candidate_must_gain_two_standard_errors() -> None:

@@ -224,26 +224,6 @@ def test_several_and_tiny_classes_never_crash(counts: tuple[int, ...], check: st
         assert not figure.high > most, name
 
 
-@pytest.mark.parametrize("rare", [1, 2])
-def test_too_few_rare_rows_cannot_be_told(rare: int) -> None:
-    verdict = assess(table(50, rare), arms=arms(REPEATED), gate=QUICK, seed=0)
-    assert verdict.status == "INCONCLUSIVE"
-    assert f"class 1 has {rare} training rows" in verdict.sentence
-
-
-def test_few_rare_rows_reduce_the_folds() -> None:
-    verdict = assess(table(80, 4), arms=arms(REPEATED), gate=QUICK, seed=0)
-    assert verdict.cells == 8
-    assert verdict.rare_rows == 4
-
-
-def test_a_holdout_without_rare_rows_cannot_be_told() -> None:
-    holdout = table(60, 20, seed=1).of_class(0)
-    verdict = assess(table(80, 20), arms=arms(REPEATED), holdout=holdout, check="holdout", gate=QUICK, seed=0)
-    assert verdict.status == "INCONCLUSIVE"
-    assert "0 in the holdout" in verdict.sentence
-
-
 def failing(train: TabularDataset, seed: int) -> Drawer:
     """A generator that needs more rows than a fold has."""
     raise DataError(f"too few rows: {len(train)}")

@@ -56,14 +56,26 @@ def test_decide(
 ) -> None:
     """Each row is a branch. Mutants: drop or swap any condition of ``decide``."""
     gate = Gate()
-    found = decide(nothing=nothing, free=free, rails=rails, copies=copies, control_passes=control, gate=gate)
+    found = decide(
+        nothing=nothing, free=free, rails=rails, copies=copies, control_passes=control, judged=True, gate=gate
+    )
+    assert found == status
+
+
+@pytest.mark.parametrize(
+    ("free", "status"), [(UP, "INCONCLUSIVE"), (NIL, "INCONCLUSIVE"), (FLAT, "INCONCLUSIVE"), (DOWN, "FAIL")]
+)
+def test_gains_of_other_classes_than_those_that_get_rows_decide_nothing_but_harm(
+    free: Estimate, status: Status
+) -> None:
+    found = decide(nothing=free, free=free, rails=[FINE], copies=None, control_passes=False, judged=False, gate=Gate())
     assert found == status
 
 
 def test_the_useful_effect_decides_what_is_worth_it() -> None:
     for effect, status in ((0.01, "NO LIFT"), (0.005, "PASS")):
         gate = Gate(useful_effect=effect)
-        found = decide(nothing=TINY, free=TINY, rails=[], copies=None, control_passes=False, gate=gate)
+        found = decide(nothing=TINY, free=TINY, rails=[], copies=None, control_passes=False, judged=True, gate=gate)
         assert found == status
 
 
@@ -110,6 +122,7 @@ def facts(status: Status, **changes: object) -> Facts:
         "rare_rows": 37,
         "rare_label": "fraud",
         "unjudged": [],
+        "judged": True,
         "check": "holdout",
         "gate": Gate(),
     }
@@ -141,6 +154,10 @@ def facts(status: Status, **changes: object) -> Facts:
         (facts("INCONCLUSIVE", free=UP, rails=[PAST]), ["at a price", "the Brier score by +.008 (margin +.005)"]),
         (facts("INCONCLUSIVE", control_passes=True), ["The control", "cannot be trusted"]),
         (facts("NO LIFT", free=NIL, unjudged=["c", "d"]), ["though rows were added: class c, d."]),
+        (
+            facts("INCONCLUSIVE", free=NIL, unjudged=["c"], judged=False),
+            ["no class that rows were added to could be judged", "or of different ones", "added: class c."],
+        ),
         (facts("INCONCLUSIVE", free=UNKNOWN), ["37 rows of class fraud are too few"]),
     ],
 )

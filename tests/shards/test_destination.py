@@ -124,6 +124,11 @@ def _data_elsewhere(out: Path) -> None:
     (out / "data").symlink_to("/tmp")
 
 
+def _commits_of_others(out: Path) -> None:
+    (out / "commits" / "2024").mkdir(parents=True)
+    (out / "src").mkdir()
+
+
 def _commits_file(out: Path) -> None:
     (out / ".staging").mkdir()
     (out / "commits").touch()
@@ -133,6 +138,7 @@ def _commits_file(out: Path) -> None:
     ("make", "match"),
     [
         (_user_files, r"holds 1 files that are not synthgen's \(data\)"),
+        (_commits_of_others, r"holds 2 files that are not synthgen's \(commits, src\)"),
         (_foreign_current, "current is not a link that synthgen made"),
         (_current_folder, "current is not a link that synthgen made"),
         (_data_elsewhere, "data is not a folder of synthgen's"),
