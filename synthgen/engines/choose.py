@@ -125,12 +125,15 @@ def choose(
         )
     wanted = {label: n for label, n in want.items() if n > 0}
     usable, left_out = _usable(train, wanted, candidates)
+    unjudged = amounts[0] if len(amounts) == 1 else min(amounts)
+    if not usable:
+        why = "no candidate fits these rows" if wanted else "nothing is wanted"
+        return Choice(LAST, unjudged, f"{why}: {LAST}", left_out)
     splits = make_folds(train, wanted, seed=seed, budget=budget, options=options, group=group)
     fit, unfit = _fit_for(splits, usable, budget)
     if not fit:
-        amount = amounts[0] if len(amounts) == 1 else min(amounts)
-        why = "no wanted class has rows enough to be judged on inner splits" if wanted else "nothing is wanted"
-        return Choice(usable[0], amount, f"{why}: the default", (*left_out, *unfit))
+        why = "no wanted class has rows enough to be judged on inner splits"
+        return Choice(usable[0], unjudged, f"{why}: the default", (*left_out, *unfit))
     usable, left_out = fit, (*left_out, *unfit)
     positive = sorted(amount for amount in amounts if amount > 0)
     probe = min(positive, key=lambda amount: abs(amount - (PROBE if len(positive) > 1 else positive[-1])), default=0.0)
@@ -162,19 +165,21 @@ def _check(candidates: Sequence[str], amounts: Sequence[float]) -> None:
 def _usable(
     train: TabularDataset, wanted: Mapping[Label, int], candidates: Sequence[str]
 ) -> tuple[list[str], tuple[Score, ...]]:
-    """Return the candidates that every wanted class has rows enough for, and a line on each other one."""
+    """Return the candidates for tables that every wanted class has rows enough for, and a line on each other one."""
     counts = train.counts()
     fewest = min((counts.get(label, 0) for label in wanted), default=0)
     usable, left_out = [], []
     for name in candidates:
         info = engine_info(name)
-        if fewest < info.min_rows:
+        if "table" not in info.modalities:
+            left_out.append(_out(name, "makes no rows of a table"))
+        elif fewest < info.min_rows:
             left_out.append(_out(name, f"needs {info.min_rows} rows of a class, the smallest wanted one has {fewest}"))
         elif not info.conditional:
             left_out.append(_out(name, "models one class at a time"))
         else:
             usable.append(name)
-    return usable or [LAST], tuple(left_out)
+    return usable, tuple(left_out)
 
 
 def _fit_for(splits: Sequence[Fold], usable: Sequence[str], budget: Budget) -> tuple[list[str], tuple[Score, ...]]:

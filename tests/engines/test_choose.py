@@ -391,3 +391,23 @@ def test_the_groups_of_a_run_reach_the_inner_splits(monkeypatch: pytest.MonkeyPa
     assert set(heard) == {"who"}
     fit_all(train, plan, recipe, seed=0)
     assert heard[-1] is None
+
+
+def test_candidates_for_images_are_left_out_on_a_table() -> None:
+    """Red when modalities are not looked at: the fit fails where the network meets rows."""
+    choice = choose(gaussians(200, 30), want={1: 170}, candidates=("delta", "style"), seed=0, budget=SMALL)
+    assert choice.engine == "delta"
+    assert {score.engine: score.reason for score in choice.scores} == {"style": "makes no rows of a table"}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "out"),
+    [(("gan",), "models one class at a time"), (("style",), "makes no rows of a table"), (("taught",), "needs 5 rows")],
+)
+def test_where_no_candidate_fits_the_reason_says_so(candidates: tuple[str, ...], out: str) -> None:
+    """Red when the engine that is left is told as the only candidate."""
+    train = gaussians(200, 3 if "taught" in candidates else 30)
+    engine = AutoEngine(candidates=candidates, budget=SMALL).fit(train, seed=0)
+    assert engine.choice.engine == "oversample"
+    assert engine.choice.reason == "no candidate fits these rows: oversample"
+    assert out in engine.choice.scores[0].reason
