@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from synthgen.data.kinds import Dataset, modality_of
+from synthgen.engines.base import FitContext
 from synthgen.planning import BalancePlan, ClassPlan, SmallClass
 from synthgen.quality.cells import Role
 from synthgen.quality.gate import Arm, Drawer, fixed_arm
@@ -19,20 +20,23 @@ FREE = ("oversample", "smote", "delta", "copula")
 CONTROL = "independent"
 
 
-def build_arms(plan: BalancePlan, recipe: Recipe, *, small_class: SmallClass = "ladder") -> list[Arm]:
+def build_arms(
+    plan: BalancePlan, recipe: Recipe, *, small_class: SmallClass = "ladder", group: str | None = None
+) -> list[Arm]:
     """Return the arms of a check in the order in which they are shown: nothing, the candidate, the free, the control.
 
     Every arm that adds rows adds the plan's share of each class, scaled to the rows it is given.
+    ``group``: a column whose groups stay together where an engine chooses.
     """
     if recipe.modality == "image":
         return _image_arms(plan, recipe, small_class)
-    free = [_adding(plan, Recipe(name), name, "free") for name in FREE if name != recipe.engine]
+    free = [_adding(plan, Recipe(name), name, "free", group=group) for name in FREE if name != recipe.engine]
     return [
         Arm("none", _keep, role="none"),
-        _adding(plan, recipe, "synthetic", "candidate", small_class),
+        _adding(plan, recipe, "synthetic", "candidate", small_class, group=group),
         Arm("class weights", _keep, weighted=True, role="free"),
         *free,
-        _adding(plan, Recipe(CONTROL), CONTROL, "control"),
+        _adding(plan, Recipe(CONTROL), CONTROL, "control", group=group),
     ]
 
 
@@ -64,10 +68,18 @@ def _keep(train: Dataset, seed: int) -> Drawer:  # noqa: ARG001  an arm's signat
     return lambda draw: none  # noqa: ARG005
 
 
-def _adding(plan: BalancePlan, recipe: Recipe, name: str, role: Role, small_class: SmallClass = "ladder") -> Arm:
+def _adding(
+    plan: BalancePlan,
+    recipe: Recipe,
+    name: str,
+    role: Role,
+    small_class: SmallClass = "ladder",
+    *,
+    group: str | None = None,
+) -> Arm:
     def prepare(train: Dataset, seed: int) -> Drawer:
         here = complete(plan.scaled(train.counts()), recipe, small_class=small_class)
-        engines = fit_all(train, here, recipe, seed=seed)
+        engines = fit_all(train, here, recipe, seed=seed, context=FitContext(group=group))
         none = train.take(np.arange(0))
         return lambda draw: none.concat(*sample_all(engines, here, seed=seed, draw=draw))
 

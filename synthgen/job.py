@@ -6,7 +6,7 @@ May import run, rebalance, planning, data and the check's options.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,6 +112,9 @@ def _outline(job: Job) -> Outline:
     plan = planned(counts_of(codes, rows.classes), config, modality_of(rows))
     if share and plan.total and not len(split.holdout):
         raise TooFewRows(_nothing_aside(job))
+    if ship == "all" and check == "holdout" and len(split.holdout):
+        learnt = counts_of(rows.label_codes[split.train], rows.classes)
+        plan = told_of_check(plan, plan_of_check(plan, learnt, config, modality_of(rows)))
     return Outline(check, ship, split, plan)
 
 
@@ -160,6 +163,32 @@ def planned(counts: Mapping[Label, int], config: BalanceConfig, modality: Modali
     """Return the plan of a configuration for classes of these sizes."""
     made = make_plan(counts, config.strategy, limits=Limits(config.max_ratio))
     return complete(made, recipe_of(config, modality), small_class=config.small_class)
+
+
+def plan_of_check(
+    plan: BalancePlan, counts: Mapping[Label, int], config: BalanceConfig, modality: Modality
+) -> BalancePlan:
+    """Return the plan of a check's own generators: ``plan``'s share of the rows they learn from, ``counts`` a class.
+
+    The trainings are those that so many rows allow. Raises TooFewRows where ``small_class`` is "error".
+    """
+    try:
+        return complete(plan.scaled(counts), recipe_of(config, modality), small_class=config.small_class)
+    except TooFewRows as error:
+        raise TooFewRows(f"without the rows set aside for the check {error}, or a smaller --holdout") from None
+
+
+def told_of_check(plan: BalancePlan, own: BalancePlan) -> BalancePlan:
+    """Return ``plan`` with a note on each class of which the check judges rows of another engine, or none."""
+    notes = []
+    for label in plan.adds():
+        have = own.classes[label].have
+        if not own.classes[label].add:
+            notes.append(f"class {label!r} has {have} rows without those set aside: the check judges no rows of it")
+        elif own.unit_of(label).engine != plan.unit_of(label).engine:
+            judged = own.unit_of(label).engine
+            notes.append(f"class {label!r} has {have} rows without those set aside: the check judges rows of {judged}")
+    return replace(plan, notes=(*plan.notes, *notes))
 
 
 def trains_on_images(plan: BalancePlan) -> bool:

@@ -28,7 +28,7 @@ from synthgen.engines import load_engine, save_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.engines.choose import Choice
 from synthgen.errors import ConfigError
-from synthgen.job import Job, planned, prepare, recipe_of, rehearse
+from synthgen.job import Job, plan_of_check, planned, prepare, recipe_of, rehearse, told_of_check
 from synthgen.memory import give_back
 from synthgen.needs import check_memory, cores, workers
 from synthgen.planning import BalancePlan, FitUnit
@@ -104,6 +104,8 @@ def start(job: Job, folder: Path) -> Run:
 def plan(run: Run) -> BalancePlan:
     """Decide how many rows each class gets and by which trainings; written to plan.json."""
     made = planned(run.shipped.counts(), run.config, modality_of(run.dataset))
+    if "check" in run.purposes:
+        made = told_of_check(made, _plan_of_check(run, made))
     made = replace(made, notes=(*made.notes, *notes_of(run.dataset)))
     run.write("plan.json", made.to_json())
     return made
@@ -111,35 +113,54 @@ def plan(run: Run) -> BalancePlan:
 
 def fit(run: Run, unit: FitUnit, *, report: Callable[[float, str], None] = _unheard) -> Path:
     """Fit one unit's engine and keep it in the run folder; one that is there already is left as it is."""
-    purposes = run.purposes
-    for k, purpose in enumerate(purposes):
-        folder = run.model_folder(unit.name, purpose)
-        if (folder / "done").exists():
-            continue
-        rows = run.shipped if purpose == "publish" else run.train
-        base = _engine(run, run.plan, unit.base, purpose) if unit.base else None
-        context = FitContext(
-            report=part_of(report, k, len(purposes)),
-            checkpoints=folder.with_name(f"{purpose}-checkpoints"),
-            base=base,
-            jobs=run.config.jobs or cores(),
-        )
-        whole = run.plan
-        scaled = whole if purpose == "publish" else replace(whole, classes=whole.scaled(rows.counts()).classes)
-        give_back()
-        recipe = recipe_of(run.config, modality_of(rows))
-        engine = fit_unit(rows, scaled, unit, recipe, seed=run.config.seed, context=context)
-        shutil.rmtree(folder, ignore_errors=True)
-        save_engine(engine, folder)
-        (folder / "done").touch()
-        shutil.rmtree(folder.with_name(f"{purpose}-checkpoints"), ignore_errors=True)
+    whole = run.plan
+    made = {purpose: _plan_of(run, purpose) for purpose in run.purposes}
+    trainings: list[tuple[Purpose, FitUnit]] = [("publish", unit)]
+    # a class may have rows enough for its engine in all, but not without those set aside
+    if "check" in made:
+        owned = [own for own in made["check"].units if _first_of(whole, own.labels[0]) == unit]
+        trainings += [("check", own) for own in owned]
+    for k, (purpose, training) in enumerate(trainings):
+        if not (run.model_folder(training.name, purpose) / "done").exists():
+            _fit(run, made[purpose], training, purpose, report=part_of(report, k, len(trainings)))
     return run.model_folder(unit.name)
+
+
+def _fit(run: Run, made: BalancePlan, unit: FitUnit, purpose: Purpose, *, report: Callable[[float, str], None]) -> None:
+    folder = run.model_folder(unit.name, purpose)
+    rows = run.shipped if purpose == "publish" else run.train
+    context = FitContext(
+        report=report,
+        checkpoints=folder.with_name(f"{purpose}-checkpoints"),
+        base=_engine(run, made, unit.base, purpose) if unit.base else None,
+        jobs=run.config.jobs or cores(),
+        group=run.config.group,
+    )
+    give_back()
+    recipe = recipe_of(run.config, modality_of(rows))
+    engine = fit_unit(rows, made, unit, recipe, seed=run.config.seed, context=context)
+    shutil.rmtree(folder, ignore_errors=True)
+    save_engine(engine, folder)
+    (folder / "done").touch()
+    shutil.rmtree(folder.with_name(f"{purpose}-checkpoints"), ignore_errors=True)
+
+
+def _plan_of(run: Run, purpose: Purpose) -> BalancePlan:
+    """The plan of a purpose: the run's own, or that of the check's own generators."""
+    return run.plan if purpose == "publish" else _plan_of_check(run, run.plan)
+
+
+def _plan_of_check(run: Run, whole: BalancePlan) -> BalancePlan:
+    return plan_of_check(whole, run.train.counts(), run.config, modality_of(run.dataset))
+
+
+def _first_of(whole: BalancePlan, label: Label) -> FitUnit:
+    """The training beside which the check's own for a label runs."""
+    return next(unit for unit in whole.units if label in unit.labels)
 
 
 def generate(run: Run, label: Label) -> Path:
     """Draw a label's rows: the draw to publish, and for a holdout check nine replicas from other seeds."""
-    whole = run.plan
-    unit = whole.unit_of(label).name
     give_back()
     jobs: list[tuple[Purpose, int, int]] = [("publish", 0, 0)]
     if run.record.check == "holdout":
@@ -151,10 +172,13 @@ def generate(run: Run, label: Label) -> Path:
         path = run.draw_path(label, number)
         if path.exists():
             continue
-        scaled = whole if purpose == "publish" else whole.scaled(run.train.counts())
+        made = _plan_of(run, purpose)
+        if label not in made.adds():
+            run.write_rows(path, run.dataset.take(np.arange(0)))
+            continue
         if engine is None or loaded != purpose:
-            engine, loaded = _engine(run, whole, unit, purpose), purpose
-        run.write_rows(path, sample_label(engine, scaled, label, seed=run.config.seed, draw=draw))
+            engine, loaded = _engine(run, made, made.unit_of(label).name, purpose), purpose
+        run.write_rows(path, sample_label(engine, made, label, seed=run.config.seed, draw=draw))
     return run.draw_path(label, 0).parent
 
 
@@ -171,6 +195,9 @@ def check(run: Run, *, report: Callable[[float, str], None] = _unheard) -> Verdi
         verdict = Verdict.not_checked("the classes are balanced as they are; nothing was added")
     elif not any(len(run.read_rows(run.draw_path(label, 0))) for label in run.plan.adds()):
         verdict = Verdict.not_checked(f"{_against(run)}; nothing was added")
+    elif "check" in run.purposes and not _plan_of(run, "check").total:
+        why = "without the rows set aside no class has rows enough to make more of; give a smaller --holdout"
+        verdict = Verdict.not_checked(why)
     else:
         verdict = _judged(run, gate, report)
         give_back()  # what it took: a large table is read again beside it
@@ -196,7 +223,8 @@ def _against(run: Run) -> str:
 def _judged(run: Run, gate: Gate, report: Callable[[float, str], None]) -> Verdict:
     config, kind, seed = run.config, run.record.check, derive(run.config.seed, "check")
     aside = kind == "holdout"
-    arms = build_arms(run.plan, recipe_of(config, modality_of(run.dataset)), small_class=config.small_class)
+    recipe = recipe_of(config, modality_of(run.dataset))
+    arms = build_arms(run.plan, recipe, small_class=config.small_class, group=config.group)
     drawn, jobs = run.check_draws() if aside else None, workers(config, run.dataset, kind)
     real = look(run.train, run.holdout if aside else None, gate=gate, seed=seed)
     if real.thinned:  # a large table
@@ -259,8 +287,8 @@ def _image_fidelity(run: Run, seed: int) -> dict[str, object]:
     }
 
 
-def _engine(run: Run, whole: BalancePlan, unit: str, purpose: Purpose) -> Engine[Dataset]:
-    name = next(known.engine for known in whole.units if known.name == unit)
+def _engine(run: Run, made: BalancePlan, unit: str, purpose: Purpose) -> Engine[Dataset]:
+    name = next(known.engine for known in made.units if known.name == unit)
     loaded = load_engine(run.model_folder(unit, purpose), trusted=(name,) if ":" in name else ())
     return cast("Engine[Dataset]", loaded)
 

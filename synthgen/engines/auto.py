@@ -73,6 +73,7 @@ class AutoEngine(Chooser[TabularDataset]):
                 shares=context.shares,
                 options=self._options,
                 budget=self._budget,
+                group=context.group,
                 report=context.report,
             )
         return choose(
@@ -83,6 +84,7 @@ class AutoEngine(Chooser[TabularDataset]):
             seed=seed,
             options=self._options,
             budget=self._budget,
+            group=context.group,
             report=context.report,
         )
 

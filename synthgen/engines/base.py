@@ -61,6 +61,7 @@ class FitContext:
     ``base`` is a fitted engine of the same kind to continue from. ``jobs`` bounds parallel work.
     ``want``: how many rows of which labels will be asked for; None: each class up to the largest.
     ``shares``: each class's rows as a share of the largest's, where the rows given are a part that does not keep them.
+    ``group`` names a column of the table whose groups stay on one side of every inner split.
     """
 
     report: Callable[[float, str], None] = _silent
@@ -69,6 +70,7 @@ class FitContext:
     jobs: int = 1
     want: Mapping[Label, int] | None = None
     shares: Mapping[Label, float] | None = None
+    group: str | None = None
 
     def wanted(self, counts: Mapping[Label, int]) -> dict[Label, int]:
         """Return rows to add per label, only labels with some: ``want``, or every class up to the largest.

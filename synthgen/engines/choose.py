@@ -105,6 +105,7 @@ def choose(
     seed: int,
     options: Mapping[str, Options] | None = None,
     budget: Budget = Budget(),  # noqa: B008
+    group: str | None = None,
     report: Report = _silent,
 ) -> Choice:
     """Return the candidate, and the share of ``want`` (label -> rows to add), that helps most on inner splits.
@@ -112,6 +113,7 @@ def choose(
     The first candidate is the default: another is taken where its gain exceeds two standard errors, the one with the
     highest lower bound. With several ``amounts`` the engines meet at the one nearest a quarter, then the winner's
     amounts meet; 0 (nothing added) is the default there, where it is among them. ``options``: by candidate.
+    ``group``: a column whose groups stay on one side of every split.
     Raises ConfigError for no candidates, an amount outside [0, 1], or several amounts for rows of one class alone,
     which hold nothing to judge them by.
     """
@@ -123,12 +125,15 @@ def choose(
         )
     wanted = {label: n for label, n in want.items() if n > 0}
     usable, left_out = _usable(train, wanted, candidates)
-    splits = make_folds(train, wanted, seed=seed, budget=budget, options=options)
+    unjudged = amounts[0] if len(amounts) == 1 else min(amounts)
+    if not usable:
+        why = "no candidate fits these rows" if wanted else "nothing is wanted"
+        return Choice(LAST, unjudged, f"{why}: {LAST}", left_out)
+    splits = make_folds(train, wanted, seed=seed, budget=budget, options=options, group=group)
     fit, unfit = _fit_for(splits, usable, budget)
     if not fit:
-        amount = amounts[0] if len(amounts) == 1 else min(amounts)
-        why = "no wanted class has rows enough to be judged on inner splits" if wanted else "nothing is wanted"
-        return Choice(usable[0], amount, f"{why}: the default", (*left_out, *unfit))
+        why = "no wanted class has rows enough to be judged on inner splits"
+        return Choice(usable[0], unjudged, f"{why}: the default", (*left_out, *unfit))
     usable, left_out = fit, (*left_out, *unfit)
     positive = sorted(amount for amount in amounts if amount > 0)
     probe = min(positive, key=lambda amount: abs(amount - (PROBE if len(positive) > 1 else positive[-1])), default=0.0)
@@ -164,19 +169,21 @@ def check_arms(candidates: Sequence[str], amounts: Sequence[float]) -> None:
 def _usable(
     train: TabularDataset, wanted: Mapping[Label, int], candidates: Sequence[str]
 ) -> tuple[list[str], tuple[Score, ...]]:
-    """Return the candidates that every wanted class has rows enough for, and a line on each other one."""
+    """Return the candidates for tables that every wanted class has rows enough for, and a line on each other one."""
     counts = train.counts()
     fewest = min((counts.get(label, 0) for label in wanted), default=0)
     usable, left_out = [], []
     for name in candidates:
         info = engine_info(name)
-        if fewest < info.min_rows:
+        if "table" not in info.modalities:
+            left_out.append(_out(name, "makes no rows of a table"))
+        elif fewest < info.min_rows:
             left_out.append(_out(name, f"needs {info.min_rows} rows of a class, the smallest wanted one has {fewest}"))
         elif not info.conditional:
             left_out.append(_out(name, "models one class at a time"))
         else:
             usable.append(name)
-    return usable or [LAST], tuple(left_out)
+    return usable, tuple(left_out)
 
 
 def _fit_for(splits: Sequence[Fold], usable: Sequence[str], budget: Budget) -> tuple[list[str], tuple[Score, ...]]:

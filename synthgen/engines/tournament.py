@@ -15,7 +15,7 @@ import numpy as np
 
 from synthgen.data.dataset import TabularDataset
 from synthgen.data.schema import Label
-from synthgen.data.split import Split, folds
+from synthgen.data.split import Split, folds, row_keys
 from synthgen.encode.base import EncodedTable
 from synthgen.encode.tabular import TabularCodec
 from synthgen.engines import make_engine, make_raw
@@ -214,15 +214,16 @@ def make_folds(
     mixed: bool = False,
     least: int = 1,
     options: Mapping[str, Options] | None = None,
+    group: str | None = None,
 ) -> list[Fold]:
-    """Return the inner splits, none where no class can be judged; duplicates stay together.
+    """Return the inner splits, none where no class can be judged; duplicates, or a column's groups, stay together.
 
     Judged, and given rows in the planned ratio, are ``judgeable`` classes that stand on both sides of every split, with
     others beside them and ``least`` rows to learn from: a class of many equal rows may not.
     ``mixed``: half of the rows are real ones again, as ``Mixed`` draws them. ``options``: by engine, the user's own.
     """
     judged = judgeable(train, want)
-    splits = folds(train, n_folds=budget.folds, seed=derive(seed, "inner")) if judged else []
+    splits = folds(train, n_folds=budget.folds, seed=derive(seed, "inner"), group=group) if judged else []
     judged = tuple(label for label in judged if all(_tells(train, split, label, least=least) for split in splits))
     if not judged:
         return []
@@ -238,11 +239,21 @@ def make_folds(
         inner = train.take(_thinned(train, split.train, share, grows > 0, budget.own, seed=derive(sub, "train")))
         held_rows = _thinned(train, split.holdout, share, grows > 0, budget.own, seed=derive(sub, "held"))
         weights = _prior(train, split.holdout, held_rows)
-        resampled = numpy_rng(sub, "resamples").poisson(1.0, (budget.resamples, len(held_rows)))
+        held = train.take(held_rows)
+        resampled = _resampled(held, group, budget.resamples, seed=sub)
         adds = {train.classes[code]: max(1, round(share * have[code] * grows[code])) for code in np.flatnonzero(grows)}
         both = np.concatenate([weights[None], weights * resampled])
-        out.append(Fold(inner, train.take(held_rows), adds, judged, both, budget, sub, mixed, options or {}))
+        out.append(Fold(inner, held, adds, judged, both, budget, sub, mixed, options or {}))
     return out
+
+
+def _resampled(held: TabularDataset, group: str | None, resamples: int, *, seed: int) -> np.ndarray:
+    """Return (resamples, N) how often each held-out row is drawn: by itself, or with all of its group."""
+    rng = numpy_rng(seed, "resamples")
+    if group is None:
+        return rng.poisson(1.0, (resamples, len(held)))
+    groups, unit = np.unique(row_keys(held, group=group)[0], return_inverse=True)
+    return np.asarray(rng.poisson(1.0, (resamples, len(groups)))[:, unit])
 
 
 def _tells(train: TabularDataset, split: Split, label: Label, *, least: int) -> bool:

@@ -52,6 +52,7 @@ def tune(
     shares: Mapping[Label, float] | None = None,
     options: Mapping[str, Options] | None = None,
     budget: Budget = Budget(),  # noqa: B008
+    group: str | None = None,
     report: Callable[[float, str], None] = lambda share, message: None,  # noqa: ARG005
 ) -> Choice:
     """Return whether ``modest`` rows are worth adding: amount 1 or 0 of them, with the figures.
@@ -59,12 +60,13 @@ def tune(
     They are the network's where every wanted class has rows enough for it, else "taught" ones.
 
     The gain on inner splits, with its standard error, is averaged with the gain on other tables, each weighed by its
-    precision; rows are added where the average is above 0.
+    precision; rows are added where the average is above 0. ``group``: a column whose groups stay on one side of
+    every split.
     """
     for engine, per_row in GENERATORS:
         least = engine_info(engine).min_rows
         held = {label: n for label, n in modest(train.counts(), want, per_row=per_row, shares=shares).items() if n}
-        folds = make_folds(train, held, seed=seed, budget=budget, mixed=True, least=least, options=options)
+        folds = make_folds(train, held, seed=seed, budget=budget, mixed=True, least=least, options=options, group=group)
         if folds and min(fold.train.counts()[label] for fold in folds for label in held) >= least:
             break
     if not folds:
