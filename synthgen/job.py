@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from synthgen.config import BalanceConfig
-from synthgen.data.dataset import TabularDataset, counts_of
+from synthgen.data.dataset import TabularDataset, counts_of, quoted
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset, Modality, modality_of
 from synthgen.data.schema import Label
@@ -182,12 +182,11 @@ def told_of_check(plan: BalancePlan, own: BalancePlan) -> BalancePlan:
     """Return ``plan`` with a note on each class of which the check judges rows of another engine, or none."""
     notes = []
     for label in plan.adds():
-        have = own.classes[label].have
+        few = f"class {quoted(label)} has {own.classes[label].have} rows without those set aside"
         if not own.classes[label].add:
-            notes.append(f"class {label!r} has {have} rows without those set aside: the check judges no rows of it")
+            notes.append(f"{few}: the check judges no rows of it")
         elif own.unit_of(label).engine != plan.unit_of(label).engine:
-            judged = own.unit_of(label).engine
-            notes.append(f"class {label!r} has {have} rows without those set aside: the check judges rows of {judged}")
+            notes.append(f"{few}: the check judges rows of {own.unit_of(label).engine}")
     return replace(plan, notes=(*plan.notes, *notes))
 
 

@@ -18,6 +18,7 @@ from synthgen.config import BalanceConfig
 from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
+from synthgen.data.parquet import FOOTER_KEY
 from synthgen.data.read import cleaned, read_table
 from synthgen.data.schema import find_label
 from synthgen.engines import load_engine
@@ -82,7 +83,8 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
     """Write ``n`` rows of ``label`` from a published model to the new parquet file ``out`` and return them.
 
     A model that adds real rows again beside generated ones gives generated ones alone. Images are written as the rows
-    that parquet shards have; their ``model`` is the folder of what generates.
+    that parquet shards have; their ``model`` is the folder of what generates. The file's footer says, as a shard's
+    does, that its rows are not real.
 
     ``model`` is OUT, a data/<run_id> folder of it, or the model/ folder in that. Raises DataError where there is no
     model, or more rows are asked for than there is memory; ConfigError where none makes rows of the label; PublishError
@@ -107,7 +109,9 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
     partial = out.with_name(out.name + ".part")
     table = drawn_table(rows, saved, seed=drawn) if isinstance(rows, ImageDataset) else rows.to_arrow()
     with write_errors(out):
-        pq.write_table(table, partial)
+        with pq.ParquetWriter(partial, table.schema) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({FOOTER_KEY: json.dumps({"origin": generator.info.origin})})
         partial.replace(out)
     return rows
 

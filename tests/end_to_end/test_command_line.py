@@ -90,6 +90,8 @@ def test_sample_draws_more_rows(published, tmp_path):
     assert len(rows) == 7
     assert rows["fraud"].eq(1).all()
     assert pq.read_schema(out).names == pq.read_schema(published / "fraud.parquet").names
+    taken = command("plan", out, "--label", "fraud", code=3)
+    assert "holds no real row" in taken.stderr
     command("sample", published / "fraud-balanced", "--label", "5", "-n", 7, "--out", tmp_path / "no.parquet", code=2)
     other = ("--label", "0", "-n", 7, "--out", tmp_path / "no.parquet")
     common = command("sample", published / "fraud-balanced", *other, code=2)
