@@ -92,9 +92,8 @@ def rehearse(job: Job) -> None:
         raise ConfigError(f"--provenance-column {config.provenance_column!r} is a column of the data; choose another")
     made = job.outline.plan  # worked out now, for its errors
     if made.total:
-        recipe_of(config, modality_of(job.dataset)).make(
-            config.engine, tuned=made.tuned
-        )  # its options are looked at where it is made
+        # its options are looked at where it is made
+        recipe_of(config, modality_of(job.dataset)).make(config.engine, tuned=made.tuned)
 
 
 def _outline(job: Job) -> Outline:
@@ -105,8 +104,6 @@ def _outline(job: Job) -> Outline:
         found = split_holdout(
             rows, share=share or HOLDOUT_SHARE, seed=config.seed, group=config.group, time=config.time
         )
-        if share and not len(found.holdout):
-            raise TooFewRows(_nothing_aside(job))
         split = found if share else split
     codes = rows.label_codes if ship == "all" else rows.label_codes[split.train]
     plan = planned(counts_of(codes, rows.classes), config, modality_of(rows))
@@ -134,7 +131,7 @@ def _nothing_aside(job: Job) -> str:
     stay, what = ("equal rows", "different rows") if group is None else (f"rows of one {group!r}", "groups")
     return (
         f"nothing can be set aside, for a class keeps {MIN_TRAIN_ROWS} rows to learn from and {stay} stay together "
-        f"({what} of class {rows.classes[code]!r}, the largest: {len(np.unique(keys))}); "
+        f"({what} of class {quoted(rows.classes[code])}, the largest: {len(np.unique(keys))}); "
         f"{'choose another --group; ' if group else ''}--check cv --ship all sets nothing aside, --holdout 0 leaves "
         "the check out"
     )
