@@ -1,4 +1,4 @@
-"""Rows between the stages of a run: one Arrow file that holds every type and category as it is; parquet does not.
+"""Rows that a run or an engine keeps: one Arrow file that holds every type and category as it is; parquet does not.
 
 May import errors and its own room.
 """
@@ -52,4 +52,4 @@ def load_rows(path: Path) -> TabularDataset:
         classes, notes = tuple(described["classes"]), tuple(described["notes"])
         return TabularDataset(table, schema, classes, notes=notes, repeated=again)
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
-        raise DataError(f"{path.name} holds no rows as they were written; run the earlier stages again") from error
+        raise DataError(f"{path.name} holds no rows as they were written; make it again") from error

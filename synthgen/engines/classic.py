@@ -6,13 +6,13 @@ May import data, encode and its own room; imblearn only inside functions of this
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
 import numpy as np
-import pyarrow as pa
 
 from synthgen.data.dataset import TabularDataset
-from synthgen.data.schema import Label, TableSchema
+from synthgen.data.schema import Label
+from synthgen.data.table_store import load_rows, save_rows
 from synthgen.encode.base import EncodedTable
 from synthgen.engines.base import (
     EngineInfo,
@@ -20,7 +20,6 @@ from synthgen.engines.base import (
     check_count,
     code_of,
     fitted,
-    labels_to_json,
     read_state,
     reading,
     write_state,
@@ -145,19 +144,14 @@ class Oversample:
     def save(self, folder: Path) -> None:
         """Write engine.json and the rows as an Arrow file."""
         rows = fitted(self._rows, self)
-        write_state(folder, self, {"schema": rows.schema.to_json(), "classes": labels_to_json(rows.classes)})
-        with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, pa.ipc.new_file(sink, rows.table.schema) as writer:
-            writer.write_table(rows.table.unify_dictionaries())
+        write_state(folder, self, {})
+        save_rows(folder / "rows.arrow", rows)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Return the engine that ``save`` wrote."""
-        state = read_state(folder)
+        read_state(folder)
         engine = cls()
         with reading(folder):
-            schema = TableSchema.from_json(cast("dict[str, object]", state["schema"]))
-            with pa.OSFile(str(folder / "rows.arrow"), "rb") as source:
-                table = pa.ipc.open_file(source).read_all()
-            classes = tuple(cast("list[Label]", state["classes"]))
-        engine._rows = TabularDataset(table.replace_schema_metadata(schema.arrow.metadata), schema, classes)
+            engine._rows = load_rows(folder / "rows.arrow")
         return engine
