@@ -175,15 +175,19 @@ def plan_of_check(
         raise TooFewRows(f"without the rows set aside for the check {error}, or a smaller --holdout") from None
 
 
+def other_rows(plan: BalancePlan, own: BalancePlan) -> dict[Label, str]:
+    """Return the classes of which a check's ``own`` plan has other rows than ``plan``: the engine, or "" for none."""
+    engines = {label: own.unit_of(label).engine if own.classes[label].add else "" for label in plan.adds()}
+    return {label: engine for label, engine in engines.items() if engine != plan.unit_of(label).engine}
+
+
 def told_of_check(plan: BalancePlan, own: BalancePlan) -> BalancePlan:
-    """Return ``plan`` with a note on each class of which the check judges rows of another engine, or none."""
-    notes = []
-    for label in plan.adds():
-        few = f"class {quoted(label)} has {own.classes[label].have} rows without those set aside"
-        if not own.classes[label].add:
-            notes.append(f"{few}: the check judges no rows of it")
-        elif own.unit_of(label).engine != plan.unit_of(label).engine:
-            notes.append(f"{few}: the check judges rows of {own.unit_of(label).engine}")
+    """Return ``plan`` with a note on each class of which the check has rows of another engine, or none."""
+    notes = [
+        f"class {quoted(label)} has {own.classes[label].have} rows without those set aside: "
+        + (f"the check has rows of {engine} in place of its own" if engine else "the check adds no rows of it")
+        for label, engine in other_rows(plan, own).items()
+    ]
     return replace(plan, notes=(*plan.notes, *notes))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from synthgen.arms import fixed_arms
@@ -31,15 +32,16 @@ from synthgen.memory import attainable_bytes
 from synthgen.needs import workers
 from synthgen.planning import BalancePlan, match_label
 from synthgen.quality.gate import Gate, Verdict, assess
-from synthgen.report.build import render, write_report
+from synthgen.report.build import MARK, render, write_report
 from synthgen.report.facts import FACTS, facts_from_json
 from synthgen.run import Report, Run, aligned, read_input, untouched
 from synthgen.seeding import derive
-from synthgen.shards.manifest import MANIFEST_NAME
+from synthgen.shards.commits import COMMITS, DATA
 from synthgen.shards.preflight import write_errors
 from synthgen.shards.reader import read_shards
 
 _FEW = 1_000
+_HEAD = 2_000  # bytes of a file that may hold its mark
 _COPIES = 3  # of the rows, while they are made and written
 
 
@@ -88,9 +90,9 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
 
     ``model`` is OUT, a data/<run_id> folder of it, or the model/ folder in that. Raises DataError where there is no
     model, or more rows are asked for than there is memory; ConfigError where none makes rows of the label; PublishError
-    where ``out`` cannot be written, is there already, or lies in a published folder.
+    where ``out`` cannot be written, is there already, or lies where the run published.
     """
-    _writable(out)
+    _writable(out, source=model)
     if out.suffix.lower() not in (".parquet", ".pq"):
         raise ConfigError(f"--out {out} is written as parquet; name a file that ends in .parquet")
     if n < 0:
@@ -106,19 +108,26 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
     generator, saved = _generator(load_engine(saved, trusted=trusted), saved)
     _check_room(generator.sample(known, min(n, _FEW), seed=drawn), n)
     rows = generator.sample(known, n, seed=drawn)
-    partial = out.with_name(out.name + ".part")
+    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     table = drawn_table(rows, saved, seed=drawn) if isinstance(rows, ImageDataset) else rows.to_arrow()
-    with write_errors(out):
-        with pq.ParquetWriter(partial, table.schema) as writer:
-            writer.write_table(table)
-            writer.add_key_value_metadata({FOOTER_KEY: json.dumps({"origin": generator.info.origin})})
-        partial.replace(out)
+    try:
+        with write_errors(out):
+            with pq.ParquetWriter(partial, table.schema) as writer:
+                writer.write_table(table)
+                writer.add_key_value_metadata({FOOTER_KEY: json.dumps({"origin": generator.info.origin})})
+            partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
     return rows
 
 
 def _check_room(few: Dataset, n: int) -> None:
-    """Raise DataError where ``n`` rows such as ``few`` take more memory than there is."""
-    need, room = _COPIES * few.size_bytes * n // max(1, len(few)), attainable_bytes()
+    """Raise DataError where ``n`` rows such as ``few`` take more memory than there is. What one row takes is what more
+    of them do: a category's levels are there once."""
+    if len(few) < _FEW:
+        return
+    each = (few.size_bytes - few.take(np.arange(1)).size_bytes) / (len(few) - 1)
+    need, room = _COPIES * (few.size_bytes + each * n), attainable_bytes()
     if room is not None and need > room:
         raise DataError(
             f"-n {n} rows take about {need / 1e6:,.0f} MB of memory and {room / 1e6:,.0f} MB are to be had; draw "
@@ -135,17 +144,25 @@ def _generator(engine: Informed, folder: Path) -> tuple[Engine[Dataset], Path]:
     return cast("Engine[Dataset]", engine), folder
 
 
-def _writable(out: Path, *, over: str = "") -> None:
-    """Refuse what is no place for a new file; one whose suffix is ``over`` may be written over."""
+def _writable(out: Path, *, source: Path, over: bytes = b"") -> None:
+    """Refuse what is no place for a new file: also where a run published what ``source`` is read from. A file that
+    begins with the mark ``over`` may be written over."""
     if out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name a file")
     if not out.absolute().parent.is_dir():
         raise PublishError(f"--out {out} cannot be written: the folder {out.parent} does not exist; make it first")
-    published = [folder for folder in out.resolve().parents if (folder / MANIFEST_NAME).is_file()]
-    if published:
-        raise PublishError(f"--out {out} lies in {published[0]}, which a run published; name a file elsewhere")
-    if os.path.lexists(out) and (not over or out.suffix.lower() != over):
+    published = _published(source)
+    if Path(os.path.realpath(out)).is_relative_to(published):
+        raise PublishError(f"--out {out} lies in {published}, where a run published; name a file elsewhere")
+    if os.path.lexists(out) and not (over and out.is_file() and over in out.read_bytes()[:_HEAD]):
         raise PublishError(f"--out {out} is there already; name another file, or move it away")
+
+
+def _published(source: Path) -> Path:
+    """The destination that a published folder lies in, or the folder itself where it was copied elsewhere."""
+    real = Path(os.path.realpath(source))
+    places = (place for place in (real, *real.parents) if all((place / name).is_dir() for name in (COMMITS, DATA)))
+    return next(places, real)
 
 
 def rebuild_report(folder: Path, out: Path | None) -> Path:
@@ -153,17 +170,17 @@ def rebuild_report(folder: Path, out: Path | None) -> Path:
 
     A run folder's own report.html is replaced; that of a published run, whose bytes are fixed, is written to ``out``
     (default: <run_id>-report.html in the working folder). Raises PublishError where that cannot be written, is there
-    and no .html file, or lies in a published folder.
+    and no report, or lies where the run published.
     """
     if (folder / "run.json").is_file():
         run = Run.open(folder)
         if out is not None:
-            _writable(out, over=".html")
+            _writable(out, source=folder, over=MARK)
         path = write_report(run, Verdict.from_json(run.read("quality.json")))
         return path if out is None else path.replace(out)
     shards = read_shards(folder)
     facts = json.loads((shards.folder / FACTS).read_text("utf-8"))
     target = out or Path(f"{shards.manifest.run_id}-report.html")
-    _writable(target, over=".html")
+    _writable(target, source=folder, over=MARK)
     target.write_text(render(facts_from_json(facts)), "utf-8")
     return target

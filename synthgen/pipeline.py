@@ -28,7 +28,7 @@ from synthgen.engines import load_engine, save_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.engines.choose import Choice
 from synthgen.errors import ConfigError
-from synthgen.job import Job, plan_of_check, planned, prepare, recipe_of, rehearse, told_of_check
+from synthgen.job import Job, other_rows, plan_of_check, planned, prepare, recipe_of, rehearse, told_of_check
 from synthgen.memory import give_back
 from synthgen.needs import check_memory, cores, workers
 from synthgen.planning import BalancePlan, FitUnit
@@ -226,6 +226,7 @@ def _judged(run: Run, gate: Gate, report: Callable[[float, str], None]) -> Verdi
     recipe = recipe_of(config, modality_of(run.dataset))
     arms = build_arms(run.plan, recipe, small_class=config.small_class, group=config.group)
     drawn, jobs = run.check_draws() if aside else None, workers(config, run.dataset, kind)
+    unjudged = tuple(other_rows(run.plan, _plan_of(run, "check"))) if "check" in run.purposes else ()
     real = look(run.train, run.holdout if aside else None, gate=gate, seed=seed)
     if real.thinned:  # a large table
         run.release()
@@ -239,6 +240,7 @@ def _judged(run: Run, gate: Gate, report: Callable[[float, str], None]) -> Verdi
         jobs=jobs,
         draws=DRAWS,
         drawn=drawn,
+        unjudged=unjudged,
         estimator=config.estimator,
         group=config.group,
         flips=config.flips,

@@ -315,6 +315,8 @@ def aligned(rows: Dataset, like: Dataset, *, name: str) -> Dataset:
         if column not in ours.names or column not in theirs.names:
             only = "the input" if column in ours.names else name
             raise DataError(f"column {column!r} is only in {only}; both must have the same columns")
+        if table.column(column).null_count and not ours.field(column).nullable:
+            raise DataError(f"column {column!r} has missing values in {name}, which it may not in the input; fill them")
         if ours.field(column).type != theirs.field(column).type:
             at = theirs.get_field_index(column)
             table = table.set_column(at, ours.field(column), _converted(table.column(at), ours.field(column), name))

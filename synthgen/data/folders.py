@@ -66,15 +66,18 @@ def _below(places: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[Path]:
 def _check_splits(folder: Path, files: list[Path]) -> None:
     """Refuse files of several splits, by the words of their names and the values of the key=value folders above them.
 
-    What all files are called says nothing, nor does one file's name beside others that name no split.
+    What all files are called says nothing, nor does one file's name beside others that name no split; and values name
+    splits where one of them is for training: quality=valid beside quality=test are values like others.
     """
-    words = [_split_words(file.relative_to(folder)) for file in files]
-    if len({frozenset(SPLITS[word] for word in found) for found in words if found}) > 1:
-        listed = ", ".join(sorted(set[str]().union(*words)))
+    names = [{word.lower() for word in _BETWEEN_WORDS.split(file.name)} & SPLITS.keys() for file in files]
+    values = [_values(file.relative_to(folder)) & SPLITS.keys() for file in files]
+    if any(SPLITS[value] == "train" for value in set[str]().union(*values)):
+        names = [own | above for own, above in zip(names, values, strict=True)]
+    if len({frozenset(SPLITS[word] for word in found) for found in names if found}) > 1:
+        listed = ", ".join(sorted(set[str]().union(*names)))
         raise DataError(f"{folder} holds the files of the splits {listed}; move those of one into a folder of its own")
 
 
-def _split_words(path: Path) -> set[str]:
-    *above, name = path.parts
-    values = [unquote(part.partition("=")[2]) for part in above]
-    return {word.lower() for word in (*values, *_BETWEEN_WORDS.split(name))} & SPLITS.keys()
+def _values(path: Path) -> set[str]:
+    """The values of the key=value folders above a file."""
+    return {unquote(part.partition("=")[2]).lower() for part in path.parts[:-1]}

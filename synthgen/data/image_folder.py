@@ -59,7 +59,8 @@ def _by_class(folder: Path, label: str | None, least: int) -> Pictures:
             f"{folder}: {beside[0]} lies in no class folder; move such images into one, or add a metadata.csv"
         )
     splits = [name for name in classes if name.lower() in SPLITS]
-    if splits and len(splits) >= min(2, len(classes)):
+    to_train = any(SPLITS[name.lower()] == "train" for name in splits)
+    if splits and (len(splits) == len(classes) or (len(splits) > 1 and to_train)):
         raise DataError(
             f"{folder} holds the splits {', '.join(splits)}, not classes; name one of them, as {folder / splits[0]}"
         )

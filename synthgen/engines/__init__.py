@@ -64,7 +64,7 @@ def build_engine(name: str, row: Row | None, options: Mapping[str, object]) -> E
         engine = build(**{**fixed, **options})
     except (TypeError, ValueError) as error:
         given = ", ".join(sorted(options)) or "none"
-        raise ConfigError(f"engine {name!r} does not take these options ({given}): {error}") from None
+        raise ConfigError(f"engine {name!r} does not take these options ({given}): {error}") from error
     if not isinstance(engine, Engine):
         raise ConfigError(f"{name!r} is not an engine: it needs info, fit, sample, save and load")
     return engine

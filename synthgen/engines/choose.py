@@ -6,6 +6,7 @@ its standard error, by two where engines compete; the choice and its figures can
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
@@ -162,7 +163,7 @@ def check_arms(candidates: Sequence[str], amounts: Sequence[float]) -> None:
             raise ConfigError("auto cannot be a candidate of itself")
         engine_info(name)
     shares = amounts if isinstance(amounts, (tuple, list)) else ()
-    if not shares or not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares):
+    if not shares or not all(isinstance(share, numbers.Real) and 0 <= float(share) <= 1 for share in shares):
         raise ConfigError(f"amounts must be numbers between 0 and 1, got {amounts!r}")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.hashing import column_hashes
 from synthgen.data.kinds import Dataset
+from synthgen.data.schema import Label
 from synthgen.data.split import Split, folds
 from synthgen.errors import ConfigError
 from synthgen.quality.cells import Arm, Drawer, Outcome, Report, Tables, Task, run_tasks, spread
@@ -58,6 +59,7 @@ class Setting:
     seed: int
     draws: int
     drawn: Drawer | None
+    unjudged: Sequence[Label]
     group: str | None
     jobs: int
     report: Report
@@ -111,10 +113,15 @@ def cross_fit(setting: Setting) -> Found:
             notes.extend(note for note in fold.notes if note not in notes)
     if not cells:
         raise CannotTell(f"It cannot be told: the rows make fewer than {least} folds, for {_stay(setting)}.", notes)
-    tells = np.array([_tells(setting, fold) for _, fold, _ in cells])
-    if np.count_nonzero(tells) < 2:
+    tells, ranked = np.array([_tells(setting, problem, fold) for _, fold, _ in cells]).T
+    if np.count_nonzero(tells if problem.metric.kind == "cost" else ranked) < 2:
         why = "fewer than two folds have different rows, and of two classes, both to learn from and to judge by"
         raise CannotTell(f"It cannot be told: {why}{f', for {_stay(setting)}' if setting.group else ''}.", notes)
+    if not ranked.all():
+        notes.append(
+            f"{np.count_nonzero(~ranked)} of {len(cells)} folds have not two classes and different rows on both sides, "
+            f"for {_stay(setting)}: they are left out of figures that compare classes"
+        )
     tasks = [
         _task(setting, arm, (j,), fold.train, rows)
         for j, (_, fold, rows) in enumerate(cells)
@@ -127,7 +134,7 @@ def cross_fit(setting: Setting) -> Found:
         for parts in outcomes.values()
     ]
     arguments = [(own, judged[0], repeats, problem) for own in judged]  # doing nothing is the first arm
-    found = [each.of(tells) for each in spread(cross_fit_evidence, arguments, jobs=setting.jobs)]
+    found = [each.of(tells, ranked=ranked) for each in spread(cross_fit_evidence, arguments, jobs=setting.jobs)]
     share = float(np.mean([len(fold.holdout) / len(fold.train) for _, fold, _ in cells]))
     evidence = Evidence(
         dict(zip(outcomes, found, strict=True)), problem.metric.name, partial(cross_fitted, test_share=share)
@@ -274,21 +281,22 @@ def _stay(setting: Setting) -> str:
 
 def _parted(train: Dataset, dealt: Sequence[Sequence[Split]]) -> np.ndarray:
     """Return the mask (K,) of classes that stand on both sides of some fold."""
-    return np.asarray(np.any([_on_both_sides(train, fold) for deal in dealt for fold in deal], axis=0))
-
-
-def _on_both_sides(train: Dataset, fold: Split) -> np.ndarray:
-    """Return the mask (K,) of classes that stand on both sides of the fold."""
     codes, n_classes = train.label_codes, len(train.classes)
-    sides = [np.bincount(codes[side], minlength=n_classes) > 0 for side in (fold.train, fold.holdout)]
-    return np.asarray(sides[0] & sides[1])
+    sides = [
+        [np.bincount(codes[side], minlength=n_classes) > 0 for side in (fold.train, fold.holdout)]
+        for deal in dealt
+        for fold in deal
+    ]
+    return np.asarray(np.any(np.all(sides, axis=1), axis=0))
 
 
-def _tells(setting: Setting, fold: Split) -> bool:
-    """Return whether arms can differ on the fold: both its sides have two of the judged classes and unequal rows."""
-    hashes = setting.real.train.hashes[setting.seen.rows]
-    differ = all(np.ptp(hashes[side]) > 0 for side in (fold.train, fold.holdout))
-    return differ and int(np.count_nonzero(_on_both_sides(setting.seen.dataset, fold))) > 1
+def _tells(setting: Setting, problem: Problem, fold: Split) -> tuple[bool, bool]:
+    """Return whether arms can differ on the fold, as rows do on both its sides and two judged classes in what is learnt
+    from; and whether they can in how they rank classes, as what is judged has two of these."""
+    hashes, codes = setting.real.train.hashes[setting.seen.rows], setting.seen.dataset.label_codes
+    learnt = np.intersect1d(codes[fold.train], problem.classes)
+    differ = len(learnt) > 1 and all(np.ptp(hashes[side]) > 0 for side in (fold.train, fold.holdout))
+    return differ, differ and len(np.intersect1d(codes[fold.holdout], learnt)) > 1
 
 
 def _n_folds(train: Known, wanted: int) -> int:

@@ -40,8 +40,10 @@ def conclude(setting: Setting, found: Found) -> Verdict:
     copies = _copies(setting, found, rebalanced)
     control = _control(setting, found, best)
     passes = control is not None and control.status == "PASS"
-    unjudged = [text_of(train.classes[k]) for k in rebalanced if k not in found.problem.classes]
-    judged = not rebalanced or len(unjudged) < len(rebalanced)
+    others = [train.classes.index(label) for label in setting.unjudged]
+    grown = sorted({*rebalanced, *others})
+    unjudged = [text_of(train.classes[k]) for k in grown if k in others or k not in found.problem.classes]
+    judged = not grown or len(unjudged) < len(grown)
     status = decide(
         nothing=answer.nothing,
         free=answer.free,

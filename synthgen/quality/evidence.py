@@ -46,10 +46,14 @@ class ArmEvidence:
         """Return the mean over the panel's members: the gated vector."""
         return np.asarray(np.mean([member[figure] for member in self.vectors.values()], axis=0))
 
-    def of(self, cells: np.ndarray) -> ArmEvidence:
-        """Return the evidence of the ``cells`` in the mask (J,) alone, NaN in the others."""
+    def of(self, cells: np.ndarray, *, ranked: np.ndarray) -> ArmEvidence:
+        """Return the evidence of the ``cells`` in the mask (J,) alone, NaN in the others; for figures that compare
+        classes that of the ``ranked`` ones (J,). Costs and probabilities are judged row by row."""
         vectors = {
-            member: {name: np.where(cells, values, np.nan) for name, values in figures_of.items()}
+            member: {
+                name: np.where(cells if name.startswith(_BY_ROW) else ranked, values, np.nan)
+                for name, values in figures_of.items()
+            }
             for member, figures_of in self.vectors.items()
         }
         return ArmEvidence(vectors, self.choice)
@@ -80,6 +84,7 @@ class Evidence:
 
 
 _Cuts = Mapping[str, Cuts]
+_BY_ROW = ("cost", "brier", "log_loss")
 """objective -> cut-offs"""
 
 

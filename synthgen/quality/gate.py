@@ -11,6 +11,7 @@ import numpy as np
 
 from synthgen.data.dataset import text_of
 from synthgen.data.kinds import Dataset
+from synthgen.data.schema import Label
 from synthgen.errors import ConfigError
 from synthgen.quality.cells import Arm, Drawer, Report, fixed_arm
 from synthgen.quality.checks import LEAST_ROWS, Arms, CannotTell, Setting, cross_fit, on_holdout
@@ -38,6 +39,7 @@ def assess(
     jobs: int = 1,
     draws: int = 10,
     drawn: Drawer | None = None,
+    unjudged: Sequence[Label] = (),
     estimator: str | MakeEstimator | None = None,
     group: str | None = None,
     flips: bool = False,
@@ -55,7 +57,8 @@ def assess(
     with everything refitted; the interval is a BCa bootstrap over draws and holdout rows (or groups).
 
     ``train`` may be what ``look`` made of training rows and holdout with the same ``gate`` and ``seed``; then
-    ``holdout`` is left out. ``arms`` has exactly one of role none and one candidate. ``estimator`` is a
+    ``holdout`` is left out. ``arms`` has exactly one of role none and one candidate. ``unjudged`` are
+    classes that get other rows than the candidate adds here, or rows where it adds none. ``estimator`` is a
     ``pkg.mod:make`` or a factory of a classifier that joins the panel of a table. ``flips``: mirroring an image keeps
     its label. ``report(share, message)`` is called as parts finish. Raises ConfigError for arguments that do not fit;
     what the data does not allow becomes a note or an INCONCLUSIVE verdict, never an error.
@@ -74,7 +77,7 @@ def assess(
     if make is not None and real.of_images:
         raise ConfigError("an estimator judges tables; images are judged by a small network")
     panel = ImagePanel(flips) if real.of_images else Panel(gate.learners, make, gate.max_rows)
-    setting = Setting(real, named, gate, panel, seed, draws, drawn, group, jobs, report)
+    setting = Setting(real, named, gate, panel, seed, draws, drawn, unjudged, group, jobs, report)
     kind: CheckKind = "cv" if real.asked is None else "holdout"
     if (why := _cannot(real.train, real.holdout)) is not None:
         return Verdict("INCONCLUSIVE", why, check=kind, metric=gate.metric)

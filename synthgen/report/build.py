@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from synthgen.run import Run
 
 REPORT = "report.html"
+MARK = b" synthgen</title>"  # by which a report is known
 MAX_NAME, MAX_TEXT = 60, 400
 MAX_UNITS, MAX_CURVES = 12, 8
 CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"

@@ -45,7 +45,9 @@ def test_a_class_too_small_without_the_rows_set_aside_takes_the_next_rung_for_th
     assert result.published
     assert {unit.engine for unit in result.plan.units} == {"cwgan-gp"}
     assert result.verdict.arm("synthetic") is not None
-    told = "class 1 has 18 rows without those set aside: the check judges rows of smote"
+    assert result.verdict.status == "INCONCLUSIVE"  # no class is judged by the rows that it gets
+    assert "no class that rows were added to could be judged" in result.verdict.sentence
+    told = "class 1 has 18 rows without those set aside: the check has rows of smote in place of its own"
     assert told in result.plan.notes
     assert forecast(SMALL, make_config({"label": "fraud", **options, "ship": "all"})).notes[-1] == told
 
@@ -85,7 +87,7 @@ def test_a_check_of_which_no_class_gets_rows_is_told_as_none(tmp_path, strategy,
     assert result.published
     assert result.verdict.status == "NOT CHECKED"
     assert "without the rows set aside no class has rows enough" in result.verdict.sentence
-    assert any("the check judges no rows of it" in note for note in result.plan.notes)
+    assert any("the check adds no rows of it" in note for note in result.plan.notes)
 
 
 def test_a_label_of_which_the_check_adds_none_is_drawn_empty(tmp_path):

@@ -104,13 +104,20 @@ def test_sample_and_report_write_over_nothing(published, tmp_path):
     inside = shards.folder / "train" / "more.parquet"
     published_one = next((shards.folder / "train").glob("real-*"))
     before = mine.read_bytes(), published_one.read_bytes()
-    for out, said in ((mine, "is there already"), (published_one, "a run published"), (inside, "a run published")):
+    destination = published / "fraud-balanced"
+    beside = [(place, "a run published") for place in (published_one, inside, destination / "x.parquet")]
+    for out, said in ((mine, "is there already"), *beside):
         done = command("sample", published / "fraud-balanced", "--label", "1", "-n", 2, "--out", out, code=4)
         assert said in done.stderr
-    for out, said in ((mine, "is there already"), (shards.folder / "report.html", "a run published")):
+    page = tmp_path / "index.html"
+    page.write_text("<title>mine</title>")
+    (tmp_path / "loop").symlink_to("loop")
+    there = [(place, "is there already") for place in (mine, page, tmp_path / "loop")]
+    for out, said in (*there, (shards.folder / "report.html", "a run published")):
         assert said in command("report", shards.folder, "--out", out, code=4).stderr
     assert (mine.read_bytes(), published_one.read_bytes()) == before
     assert not inside.exists()
+    (tmp_path / "manifest.json").touch()  # of others
     for _ in range(2):  # a report is made again where it was
         command("report", shards.folder, "--out", tmp_path / "report.html")
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from road_kit import frame
 
 from synthgen.config import BalanceConfig
 from synthgen.data.read import load
 from synthgen.errors import DataError
-from synthgen.judge import _same_label
+from synthgen.judge import _check_room, _same_label
 from synthgen.run import aligned, load_holdout
 
 
@@ -67,3 +68,23 @@ def test_a_type_that_loses_something_is_refused_with_both_and_the_reason(tmp_pat
         aligned(theirs, ours, name="made.parquet")
     assert says in str(caught.value)
     assert "make the types alike" in str(caught.value)
+
+
+def test_a_holdout_with_values_missing_where_the_input_has_none_is_told():
+    """Red when Arrow's own error comes out."""
+    whole = pa.table({"a": np.arange(8.0), "y": [0, 1] * 4})
+    strict = pa.schema([pa.field("a", pa.float64(), nullable=False), pa.field("y", pa.int64())])
+    given = load(whole.cast(strict), label="y")
+    held = load(whole.set_column(0, "a", pa.array([None, *np.arange(7.0)])), label="y")
+    with pytest.raises(DataError, match="column 'a' has missing values in held"):
+        aligned(held, given, name="held.parquet")
+
+
+def test_what_rows_take_is_told_from_rows_not_from_levels():
+    """Red when a category's levels count once a row."""
+    text = pa.array([f"{k:030d}" for k in range(100_000)])
+    column = pa.DictionaryArray.from_arrays(pa.array(np.arange(1_000, dtype=np.int32)), text)
+    few = load(pa.table({"a": column, "b": np.arange(1_000.0), "y": [0, 1] * 500}), label="y")
+    _check_room(few, 3_000_000)
+    with pytest.raises(DataError, match="draw fewer at a time"):
+        _check_room(few, 10**12)

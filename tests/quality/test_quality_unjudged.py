@@ -154,7 +154,26 @@ def test_a_fold_of_rare_rows_alone_is_no_gain_of_nothing(monkeypatch: pytest.Mon
     """One of six. Red when it counts: every gain shrinks towards 0, where NO LIFT is."""
     rows = mostly_alone(2, 2, 1)
     without = assess(rows, arms=arms(to_rare(1)), gate=THREE, seed=1, group="place")
-    monkeypatch.setattr(checks, "_tells", lambda *_: True)
+    monkeypatch.setattr(checks, "_tells", lambda *_: (True, True))
     counted = assess(rows, arms=arms(to_rare(1)), gate=THREE, seed=1, group="place")
     assert without.better_than_nothing.value * 5 == pytest.approx(counted.better_than_nothing.value * 6)
     assert without.better_than_nothing.value < -0.01
+
+
+def test_a_fold_of_common_rows_alone_counts_for_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its false alarms are judged row by row. Red when such folds are left out of every figure."""
+    rows, gate = mostly_alone(4, 0, 2), replace(THREE, metric="cost:fn=2,fp=1")
+    found = assess(rows, arms=arms(to_rare(1)), gate=gate, seed=1, group="place")
+    assert any("are left out of figures that compare classes" in note for note in found.notes)
+    monkeypatch.setattr(checks, "_tells", lambda *_: (True, True))
+    counted = assess(rows, arms=arms(to_rare(1)), gate=gate, seed=1, group="place")
+    assert found.better_than_nothing.value == pytest.approx(counted.better_than_nothing.value)
+    assert found.better_than_nothing.value != 0
+
+
+def test_a_class_that_gets_other_rows_is_told_as_not_judged() -> None:
+    """Red when the verdict speaks of rows that it has not seen."""
+    rows = table(120, 30)
+    told = assess(rows, arms=arms(REPEATED), gate=QUICK, seed=0, unjudged=[1])
+    assert told.status == "INCONCLUSIVE"
+    assert told.sentence.startswith("It cannot be told: no class that rows were added to could be judged.")
