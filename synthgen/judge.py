@@ -154,8 +154,13 @@ def _writable(out: Path, *, source: Path, over: bytes = b"") -> None:
     published = _published(source)
     if Path(os.path.realpath(out)).is_relative_to(published):
         raise PublishError(f"--out {out} lies in {published}, where a run published; name a file elsewhere")
-    if os.path.lexists(out) and not (over and out.is_file() and over in out.read_bytes()[:_HEAD]):
+    if os.path.lexists(out) and not (over and out.is_file() and over in _head(out)):
         raise PublishError(f"--out {out} is there already; name another file, or move it away")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
 
 
 def _published(source: Path) -> Path:

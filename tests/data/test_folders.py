@@ -103,7 +103,7 @@ def test_image_folders_of_several_splits_are_no_classes(tmp_path: Path, folders:
     refused(tmp_path / "photos", says)
 
 
-@pytest.mark.parametrize("folders", ["train plane car", "steam-train driving-test", "valid invalid"])
+@pytest.mark.parametrize("folders", ["train plane car", "steam-train driving-test", "valid invalid", "dev test ops"])
 def test_classes_may_be_called_like_splits(tmp_path: Path, folders: str) -> None:
     put(tmp_path, {f"{name}/{k}.png": png(k) for name in folders.split() for k in range(2)})
     assert load(tmp_path).classes == tuple(sorted(folders.split()))
