@@ -5,6 +5,7 @@ May import run, rebalance, planning, data and the check's options.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 CV_BELOW = 1_000
 HOLDOUT_SHARE = 0.2
+_WHERE: Mapping[CheckKind, str] = {"holdout": "without the rows set aside", "cv": "in a fold of the check"}
 _CALLED: Mapping[Modality, str] = {"table": "the table", "image": "the images"}
 
 
@@ -109,9 +111,9 @@ def _outline(job: Job) -> Outline:
     plan = planned(counts_of(codes, rows.classes), config, modality_of(rows))
     if share and plan.total and not len(split.holdout):
         raise TooFewRows(_nothing_aside(job))
-    if ship == "all" and check == "holdout" and len(split.holdout):
+    if check == "cv" or (ship == "all" and check == "holdout" and len(split.holdout)):
         learnt = counts_of(rows.label_codes[split.train], rows.classes)
-        plan = told_of_check(plan, plan_of_check(plan, learnt, config, modality_of(rows)))
+        plan = told_of_check(plan, plan_of_check(plan, learnt, config, modality_of(rows), check=check), check=check)
     return Outline(check, ship, split, plan)
 
 
@@ -163,16 +165,20 @@ def planned(counts: Mapping[Label, int], config: BalanceConfig, modality: Modali
 
 
 def plan_of_check(
-    plan: BalancePlan, counts: Mapping[Label, int], config: BalanceConfig, modality: Modality
+    plan: BalancePlan, counts: Mapping[Label, int], config: BalanceConfig, modality: Modality, *, check: CheckKind
 ) -> BalancePlan:
-    """Return the plan of a check's own generators: ``plan``'s share of the rows they learn from, ``counts`` a class.
+    """Return the plan of a check's own generators, of rows of which the check has ``counts`` a class to learn from:
+    ``plan``'s share of them, or in cross-fitting of what a fold leaves of them.
 
     The trainings are those that so many rows allow. Raises TooFewRows where ``small_class`` is "error".
     """
+    if check == "cv":
+        counts = {label: n - math.ceil(n / Gate.folds) for label, n in counts.items()}
     try:
         return complete(plan.scaled(counts), recipe_of(config, modality), small_class=config.small_class)
     except TooFewRows as error:
-        raise TooFewRows(f"without the rows set aside for the check {error}, or a smaller --holdout") from None
+        less = "--holdout 0" if check == "cv" else "a smaller --holdout"
+        raise TooFewRows(f"{_WHERE[check]} {error}, or {less}") from None
 
 
 def other_rows(plan: BalancePlan, own: BalancePlan) -> dict[Label, str]:
@@ -181,10 +187,10 @@ def other_rows(plan: BalancePlan, own: BalancePlan) -> dict[Label, str]:
     return {label: engine for label, engine in engines.items() if engine != plan.unit_of(label).engine}
 
 
-def told_of_check(plan: BalancePlan, own: BalancePlan) -> BalancePlan:
+def told_of_check(plan: BalancePlan, own: BalancePlan, *, check: CheckKind) -> BalancePlan:
     """Return ``plan`` with a note on each class of which the check has rows of another engine, or none."""
     notes = [
-        f"class {quoted(label)} has {own.classes[label].have} rows without those set aside: "
+        f"class {quoted(label)} has {own.classes[label].have} rows {_WHERE[check]}: "
         + (f"the check has rows of {engine} in place of its own" if engine else "the check adds no rows of it")
         for label, engine in other_rows(plan, own).items()
     ]

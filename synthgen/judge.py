@@ -182,10 +182,15 @@ def rebuild_report(folder: Path, out: Path | None) -> Path:
         if out is not None:
             _writable(out, source=folder, over=MARK)
         path = write_report(run, Verdict.from_json(run.read("quality.json")))
-        return path if out is None else path.replace(out)
+        return path if out is None else _write(out, path.read_text("utf-8"))
     shards = read_shards(folder)
     facts = json.loads((shards.folder / FACTS).read_text("utf-8"))
     target = out or Path(f"{shards.manifest.run_id}-report.html")
     _writable(target, source=folder, over=MARK)
-    target.write_text(render(facts_from_json(facts)), "utf-8")
-    return target
+    return _write(target, render(facts_from_json(facts)))
+
+
+def _write(out: Path, page: str) -> Path:
+    with write_errors(out):
+        out.write_text(page, "utf-8", newline="\n")
+    return out

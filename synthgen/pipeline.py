@@ -104,8 +104,8 @@ def start(job: Job, folder: Path) -> Run:
 def plan(run: Run) -> BalancePlan:
     """Decide how many rows each class gets and by which trainings; written to plan.json."""
     made = planned(run.shipped.counts(), run.config, modality_of(run.dataset))
-    if "check" in run.purposes:
-        made = told_of_check(made, _plan_of_check(run, made))
+    if run.record.check != "none":
+        made = told_of_check(made, _plan_of_check(run, made), check=run.record.check)
     made = replace(made, notes=(*made.notes, *notes_of(run.dataset)))
     run.write("plan.json", made.to_json())
     return made
@@ -151,7 +151,8 @@ def _plan_of(run: Run, purpose: Purpose) -> BalancePlan:
 
 
 def _plan_of_check(run: Run, whole: BalancePlan) -> BalancePlan:
-    return plan_of_check(whole, run.train.counts(), run.config, modality_of(run.dataset))
+    modality = modality_of(run.dataset)
+    return plan_of_check(whole, run.train.counts(), run.config, modality, check=run.record.check)
 
 
 def _first_of(whole: BalancePlan, label: Label) -> FitUnit:
@@ -226,7 +227,7 @@ def _judged(run: Run, gate: Gate, report: Callable[[float, str], None]) -> Verdi
     recipe = recipe_of(config, modality_of(run.dataset))
     arms = build_arms(run.plan, recipe, small_class=config.small_class, group=config.group)
     drawn, jobs = run.check_draws() if aside else None, workers(config, run.dataset, kind)
-    unjudged = tuple(other_rows(run.plan, _plan_of(run, "check"))) if "check" in run.purposes else ()
+    unjudged = tuple(other_rows(run.plan, _plan_of_check(run, run.plan)))
     real = look(run.train, run.holdout if aside else None, gate=gate, seed=seed)
     if real.thinned:  # a large table
         run.release()

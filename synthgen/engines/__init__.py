@@ -115,8 +115,8 @@ def _resolve(target: str) -> object:
         found: object = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"engine {target!r} cannot be imported: {error}") from None
+    except (Exception, SystemExit) as error:  # whatever a module of the user's raises, and a script's sys.exit
+        raise ConfigError(f"engine {target!r} cannot be imported ({type(error).__name__}: {error})") from error
     return found
 
 

@@ -65,8 +65,8 @@ def load_estimator(spec: str) -> MakeEstimator:
         raise ConfigError(f"estimator {spec!r}: write pkg.mod:make, a function that returns an unfitted classifier")
     try:
         make = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"estimator {spec!r} cannot be imported: {error}") from None
+    except (Exception, SystemExit) as error:  # whatever a module of the user's raises, and a script's sys.exit
+        raise ConfigError(f"estimator {spec!r} cannot be imported ({type(error).__name__}: {error})") from error
     if not callable(make):
         raise ConfigError(f"estimator {spec!r} is a {type(make).__name__}; it must be a function without arguments")
     made = _made(make, repr(spec))
@@ -78,7 +78,7 @@ def load_estimator(spec: str) -> MakeEstimator:
 def _made(make: MakeEstimator, name: str) -> Classifier:
     try:
         return make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         told = f"{type(error).__name__}: {error}"
         raise ConfigError(
             f"estimator {name} could not be made ({told}); it must be a function without arguments that returns an "

@@ -84,8 +84,9 @@ class Evidence:
 
 
 _Cuts = Mapping[str, Cuts]
-_BY_ROW = ("cost", "brier", "log_loss")
 """objective -> cut-offs"""
+_BY_ROW = ("cost", "brier", "log_loss")
+"""how the names of figures begin that need no second class"""
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,23 @@ def test_a_class_too_small_without_the_rows_set_aside_takes_the_next_rung_for_th
     assert result.verdict.arm("synthetic") is not None
     assert result.verdict.status == "INCONCLUSIVE"  # no class is judged by the rows that it gets
     assert "no class that rows were added to could be judged" in result.verdict.sentence
-    told = "class 1 has 18 rows without those set aside: the check has rows of smote in place of its own"
+    told = "class 1 has 18 rows without the rows set aside: the check has rows of smote in place of its own"
     assert told in result.plan.notes
     assert forecast(SMALL, make_config({"label": "fraud", **options, "ship": "all"})).notes[-1] == told
+
+
+@pytest.mark.usefixtures("one_learner")
+def test_a_class_too_small_in_a_fold_is_told_before_and_not_judged(tmp_path):
+    """Red when a verdict on rows of smote stands for the ones that are published."""
+    options = {"engine": "cwgan-gp", "steps": 3, "check": "cv", "ship": "all"}
+    result = quick(SMALL, tmp_path / "out", **options, holdout=None, gate="report-only")
+    assert {unit.engine for unit in result.plan.units} == {"cwgan-gp"}
+    assert "no class that rows were added to could be judged" in result.verdict.sentence
+    told = "class 1 has 17 rows in a fold of the check: the check has rows of smote in place of its own"
+    assert told in result.plan.notes
+    assert told in forecast(SMALL, make_config({"label": "fraud", **options})).notes
+    with pytest.raises(TooFewRows, match=r"in a fold of the check class 1 has 17 rows, cwgan-gp needs 20.*--holdout 0"):
+        forecast(SMALL, make_config({"label": "fraud", **options, "small_class": "error"}))
 
 
 def test_every_class_has_its_own_engine_in_the_check(tmp_path):
@@ -71,7 +85,9 @@ def test_a_class_that_may_not_take_the_next_rung_is_refused_before_anything_is_t
     """Red when only the counts of all rows are looked at."""
     monkeypatch.setattr(pipeline, "fit", None)
     options = {"engine": "cwgan-gp", "check": "holdout", "holdout": 0.2, "ship": "all", "small_class": "error"}
-    with pytest.raises(TooFewRows, match=r"set aside for the check class 1 has 18 rows, cwgan-gp needs 20.*--holdout"):
+    with pytest.raises(
+        TooFewRows, match=r"without the rows set aside class 1 has 18 rows, cwgan-gp needs 20.*--holdout"
+    ):
         quick(SMALL, tmp_path / "out", **options)
     with pytest.raises(TooFewRows, match="class 1 has 18 rows"):
         forecast(SMALL, make_config({"label": "fraud", **options}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from synthgen.data.dataset import TabularDataset, from_table
+from synthgen.engines import make_engine
 from synthgen.errors import ConfigError
 from synthgen.quality.downstream import PANEL, Panel, load_estimator, predict, thinned
 from synthgen.quality.matrix import MAX_LEVELS, fit_features
@@ -219,6 +221,22 @@ def test_an_estimator_without_sample_weight_joins_and_a_broken_one_is_named() ->
 def test_an_estimator_that_cannot_be_had_is_explained(spec: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_estimator(spec)
+
+
+@pytest.mark.parametrize(("raised", "line"), [("NameError", "lost"), ("SystemExit", "raise SystemExit(2)")])
+def test_a_module_that_fails_is_explained(
+    raised: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when errors of import alone are caught, or a script's exit ends the run without a word."""
+    (tmp_path / f"fails_{raised}.py").write_text(f"{line}\n")
+    (tmp_path / f"makes_{raised}.py").write_text(f"def make():\n    {line}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=rf"fails_{raised}:make' cannot be imported .{raised}"):
+        load_estimator(f"fails_{raised}:make")
+    with pytest.raises(ConfigError, match=rf"makes_{raised}:make' could not be made .{raised}"):
+        load_estimator(f"makes_{raised}:make")
+    with pytest.raises(ConfigError, match=rf"fails_{raised}:Own' cannot be imported .{raised}"):
+        make_engine(f"fails_{raised}:Own")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from synthgen.engines.base import Engine, EngineInfo, FitContext
 from synthgen.engines.choose import Choice, Score
 from synthgen.errors import DataError
 from synthgen.job import prepare
+from synthgen.judge import rebuild_report
 from synthgen.quality.verdict import Verdict
 from synthgen.report import build, facts
 from synthgen.report.build import write_report
@@ -208,6 +209,16 @@ def test_the_report_is_written_whole_or_not_at_all(run: Run, monkeypatch: pytest
     with pytest.raises(OSError, match="no space"):
         write_report(run, make_verdict("FAIL"))
     assert path.read_bytes() == before
+
+
+def test_a_run_s_report_is_made_again_in_its_folder_and_where_it_is_asked_for(run: Run, tmp_path: Path) -> None:
+    # red when the run's own is moved there
+    page = write_report(run, NOT_CHECKED).read_bytes()
+    run.write("quality.json", NOT_CHECKED.to_json())
+    for _ in range(2):
+        asked = rebuild_report(run.folder, tmp_path / "asked.html")
+        assert asked.read_bytes() == (run.folder / "report.html").read_bytes() == page
+    assert rebuild_report(run.folder, None) == run.folder / "report.html"
 
 
 def test_a_run_without_a_plan_says_so(run: Run, tmp_path: Path) -> None:
