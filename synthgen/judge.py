@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -32,11 +33,12 @@ from synthgen.memory import attainable_bytes
 from synthgen.needs import workers
 from synthgen.planning import BalancePlan, match_label
 from synthgen.quality.gate import Gate, Verdict, assess
-from synthgen.report.build import MARK, render, write_report
+from synthgen.report.build import MARK, REPORT, render, write_report
 from synthgen.report.facts import FACTS, facts_from_json
 from synthgen.run import Report, Run, aligned, read_input, untouched
 from synthgen.seeding import derive
 from synthgen.shards.commits import COMMITS, DATA
+from synthgen.shards.manifest import MANIFEST_NAME, parse_manifest
 from synthgen.shards.preflight import write_errors
 from synthgen.shards.reader import read_shards
 
@@ -108,16 +110,10 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
     generator, saved = _generator(load_engine(saved, trusted=trusted), saved)
     _check_room(generator.sample(known, min(n, _FEW), seed=drawn), n)
     rows = generator.sample(known, n, seed=drawn)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     table = drawn_table(rows, saved, seed=drawn) if isinstance(rows, ImageDataset) else rows.to_arrow()
-    try:
-        with write_errors(out):
-            with pq.ParquetWriter(partial, table.schema) as writer:
-                writer.write_table(table)
-                writer.add_key_value_metadata({FOOTER_KEY: json.dumps({"origin": generator.info.origin})})
-            partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _whole(out) as partial, pq.ParquetWriter(partial, table.schema) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({FOOTER_KEY: json.dumps({"origin": generator.info.origin})})
     return rows
 
 
@@ -145,17 +141,30 @@ def _generator(engine: Informed, folder: Path) -> tuple[Engine[Dataset], Path]:
 
 
 def _writable(out: Path, *, source: Path, over: bytes = b"") -> None:
-    """Refuse what is no place for a new file: also where a run published what ``source`` is read from. A file that
-    begins with the mark ``over`` may be written over."""
-    if out.is_dir():
-        raise ConfigError(f"--out {out} is a folder; name a file")
-    if not out.absolute().parent.is_dir():
-        raise PublishError(f"--out {out} cannot be written: the folder {out.parent} does not exist; make it first")
-    published = _published(source)
-    if Path(os.path.realpath(out)).is_relative_to(published):
-        raise PublishError(f"--out {out} lies in {published}, where a run published; name a file elsewhere")
-    if os.path.lexists(out) and not (over and out.is_file() and over in _head(out)):
-        raise PublishError(f"--out {out} is there already; name another file, or move it away")
+    """Refuse what is no place for a new file: also where a run published, and ``source`` that is read. A file
+    that begins with the mark ``over`` may be written over."""
+    with write_errors(out):
+        if out.is_dir():
+            raise ConfigError(f"--out {out} is a folder; name a file")
+        if not out.absolute().parent.is_dir():
+            raise PublishError(f"--out {out} cannot be written: the folder {out.parent} does not exist; make it first")
+        places, read = Path(os.path.realpath(out)).parents, Path(os.path.realpath(source))
+        if published := next((place for place in places if place == read or _is_published(place)), None):
+            raise PublishError(f"{out} lies in {published}, where a run published; name a file elsewhere by --out")
+        if os.path.lexists(out) and not (over and out.is_file() and over in _head(out)):
+            raise PublishError(f"{out} is there already; name another file by --out, or move it away")
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Give a path to write to; what is written there comes to be ``out``, whole or not at all."""
+    partial = out.with_name(f".synthgen-{os.getpid()}.part")
+    with write_errors(out):
+        try:
+            yield partial
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _head(path: Path) -> bytes:
@@ -163,11 +172,12 @@ def _head(path: Path) -> bytes:
         return file.read(_HEAD)
 
 
-def _published(source: Path) -> Path:
-    """The destination that a published folder lies in, or the folder itself where it was copied elsewhere."""
-    real = Path(os.path.realpath(source))
-    places = (place for place in (real, *real.parents) if all((place / name).is_dir() for name in (COMMITS, DATA)))
-    return next(places, real)
+def _is_published(folder: Path) -> bool:
+    """Whether a folder is a destination, or the published folder of one run, also where that was copied elsewhere."""
+    if (folder / MANIFEST_NAME).is_file():
+        with suppress(DataError):
+            return bool(parse_manifest((folder / MANIFEST_NAME).read_bytes()))
+    return all((folder / name).is_dir() for name in (COMMITS, DATA))
 
 
 def rebuild_report(folder: Path, out: Path | None) -> Path:
@@ -179,6 +189,8 @@ def rebuild_report(folder: Path, out: Path | None) -> Path:
     """
     if (folder / "run.json").is_file():
         run = Run.open(folder)
+        if out is not None and os.path.realpath(out) == os.path.realpath(folder / REPORT):
+            out = None
         if out is not None:
             _writable(out, source=folder, over=MARK)
         path = write_report(run, Verdict.from_json(run.read("quality.json")))
@@ -191,6 +203,6 @@ def rebuild_report(folder: Path, out: Path | None) -> Path:
 
 
 def _write(out: Path, page: str) -> Path:
-    with write_errors(out):
-        out.write_text(page, "utf-8", newline="\n")
+    with _whole(out) as partial:
+        partial.write_text(page, "utf-8", newline="\n")
     return out

@@ -21,6 +21,7 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing", "dev", "eval", "holdout"), "test"),
 }
+_KEYS = ("", "split", "splits", "subset", "fold", "partition")  # of key=value folders for splits; "": a file's name
 _BETWEEN_WORDS = re.compile(r"[\W\d_]+|(?<=[a-z])(?=[A-Z])")
 
 
@@ -64,20 +65,23 @@ def _below(places: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _check_splits(folder: Path, files: list[Path]) -> None:
-    """Refuse files of several splits, by the words of their names and the values of the key=value folders above them.
+    """Refuse files of several splits, by the words of their names and by the values of each key=value folder.
 
-    What all files are called says nothing, nor does one file's name beside others that name no split; and values name
-    splits where one of them is for training: quality=valid beside quality=test are values like others.
+    What all files are called says nothing, nor does one file's name beside others that name no split; and values of a
+    key that says nothing of splits name them where one is for training: quality=valid beside quality=test are values
+    like others.
     """
-    names = [{word.lower() for word in _BETWEEN_WORDS.split(file.name)} & SPLITS.keys() for file in files]
-    values = [_values(file.relative_to(folder)) & SPLITS.keys() for file in files]
-    if any(SPLITS[value] == "train" for value in set[str]().union(*values)):
-        names = [own | above for own, above in zip(names, values, strict=True)]
-    if len({frozenset(SPLITS[word] for word in found) for found in names if found}) > 1:
-        listed = ", ".join(sorted(set[str]().union(*names)))
-        raise DataError(f"{folder} holds the files of the splits {listed}; move those of one into a folder of its own")
-
-
-def _values(path: Path) -> set[str]:
-    """The values of the key=value folders above a file."""
-    return {unquote(part.partition("=")[2]).lower() for part in path.parts[:-1]}
+    told: dict[str, list[set[str]]] = {}
+    for file in files:
+        *above, name = file.relative_to(folder).parts
+        told.setdefault("", []).append({word.lower() for word in _BETWEEN_WORDS.split(name)})
+        for key, _, value in (part.partition("=") for part in above):
+            told.setdefault(key.lower(), []).append({unquote(value).lower()})
+    for key, words in told.items():
+        found = [own & SPLITS.keys() for own in words]
+        splits = {frozenset(SPLITS[word] for word in own) for own in found if own}
+        if len(splits) > 1 and (key in _KEYS or any("train" in split for split in splits)):
+            listed = ", ".join(sorted(set[str]().union(*found)))
+            raise DataError(
+                f"{folder} holds the files of the splits {listed}; move those of one into a folder of its own"
+            )

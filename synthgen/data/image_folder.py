@@ -51,8 +51,7 @@ def folder_pictures(folder: Path, *, label: str | None, least: int = 2) -> Pictu
 
 
 def _by_class(folder: Path, label: str | None, least: int) -> Pictures:
-    names = _entries(folder)
-    classes = [name for name in names if (folder / name).is_dir()]
+    names, classes = _entries(folder), _folders(folder)
     beside = [name for name in names if name not in classes and _is_picture(name)]
     if beside:
         raise DataError(
@@ -60,7 +59,9 @@ def _by_class(folder: Path, label: str | None, least: int) -> Pictures:
         )
     splits = [name for name in classes if name.lower() in SPLITS]
     to_train = any(SPLITS[name.lower()] == "train" for name in splits)
-    if splits and (len(splits) == len(classes) or (len(splits) > 1 and to_train)):
+    inside = Counter(below for name in splits for below in _folders(folder / name))
+    alike = any(times > 1 for times in inside.values())  # the classes of one split are those of another
+    if splits and (len(splits) == len(classes) or (len(splits) > 1 and (to_train or alike))):
         raise DataError(
             f"{folder} holds the splits {', '.join(splits)}, not classes; name one of them, as {folder / splits[0]}"
         )
@@ -150,6 +151,10 @@ def _walk(folder: Path, inside: str, *, above: tuple[str, ...]) -> Iterator[str]
             yield from _walk(folder, path, above=(*above, real))
         else:
             yield path
+
+
+def _folders(folder: Path) -> list[str]:
+    return [name for name in _entries(folder) if (folder / name).is_dir()]
 
 
 def _entries(folder: Path) -> list[str]:

@@ -113,14 +113,14 @@ def cross_fit(setting: Setting) -> Found:
             notes.extend(note for note in fold.notes if note not in notes)
     if not cells:
         raise CannotTell(f"It cannot be told: the rows make fewer than {least} folds, for {_stay(setting)}.", notes)
-    tells, ranked = np.array([_tells(setting, problem, fold) for _, fold, _ in cells]).T
-    if np.count_nonzero(tells if problem.metric.kind == "cost" else ranked) < 2:
+    tells = np.array([_tells(setting, problem, fold) for _, fold, _ in cells])
+    if np.count_nonzero(tells) < 2:
         why = "fewer than two folds have different rows, and of two classes, both to learn from and to judge by"
         raise CannotTell(f"It cannot be told: {why}{f', for {_stay(setting)}' if setting.group else ''}.", notes)
-    if not ranked.all():
+    if not tells.all():
         notes.append(
-            f"{np.count_nonzero(~ranked)} of {len(cells)} folds have not two classes and different rows on both sides, "
-            f"for {_stay(setting)}: they are left out of figures that compare classes"
+            f"{np.count_nonzero(~tells)} of {len(cells)} folds have not two classes and different rows on both sides, "
+            f"for {_stay(setting)}: they are left out of the figures"
         )
     tasks = [
         _task(setting, arm, (j,), fold.train, rows)
@@ -134,7 +134,7 @@ def cross_fit(setting: Setting) -> Found:
         for parts in outcomes.values()
     ]
     arguments = [(own, judged[0], repeats, problem) for own in judged]  # doing nothing is the first arm
-    found = [each.of(tells, ranked=ranked) for each in spread(cross_fit_evidence, arguments, jobs=setting.jobs)]
+    found = [each.of(tells) for each in spread(cross_fit_evidence, arguments, jobs=setting.jobs)]
     share = float(np.mean([len(fold.holdout) / len(fold.train) for _, fold, _ in cells]))
     evidence = Evidence(
         dict(zip(outcomes, found, strict=True)), problem.metric.name, partial(cross_fitted, test_share=share)
@@ -290,13 +290,13 @@ def _parted(train: Dataset, dealt: Sequence[Sequence[Split]]) -> np.ndarray:
     return np.asarray(np.any(np.all(sides, axis=1), axis=0))
 
 
-def _tells(setting: Setting, problem: Problem, fold: Split) -> tuple[bool, bool]:
-    """Return whether arms can differ on the fold, as rows do on both its sides and two judged classes in what is learnt
-    from; and whether they can in how they rank classes, as what is judged has two of these."""
+def _tells(setting: Setting, problem: Problem, fold: Split) -> bool:
+    """Return whether arms can differ on the fold: rows do on both its sides, and two of the judged classes are learnt
+    and have rows to judge by. Costs too: the share of a fold that is flagged follows from ranks."""
     hashes, codes = setting.real.train.hashes[setting.seen.rows], setting.seen.dataset.label_codes
     learnt = np.intersect1d(codes[fold.train], problem.classes)
-    differ = len(learnt) > 1 and all(np.ptp(hashes[side]) > 0 for side in (fold.train, fold.holdout))
-    return differ, differ and len(np.intersect1d(codes[fold.holdout], learnt)) > 1
+    differ = all(np.ptp(hashes[side]) > 0 for side in (fold.train, fold.holdout))
+    return differ and len(np.intersect1d(codes[fold.holdout], learnt)) > 1
 
 
 def _n_folds(train: Known, wanted: int) -> int:

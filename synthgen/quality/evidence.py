@@ -46,14 +46,10 @@ class ArmEvidence:
         """Return the mean over the panel's members: the gated vector."""
         return np.asarray(np.mean([member[figure] for member in self.vectors.values()], axis=0))
 
-    def of(self, cells: np.ndarray, *, ranked: np.ndarray) -> ArmEvidence:
-        """Return the evidence of the ``cells`` in the mask (J,) alone, NaN in the others; for figures that compare
-        classes that of the ``ranked`` ones (J,). Costs and probabilities are judged row by row."""
+    def of(self, cells: np.ndarray) -> ArmEvidence:
+        """Return the evidence of the ``cells`` in the mask (J,) alone, NaN in the others."""
         vectors = {
-            member: {
-                name: np.where(cells if name.startswith(_BY_ROW) else ranked, values, np.nan)
-                for name, values in figures_of.items()
-            }
+            member: {name: np.where(cells, values, np.nan) for name, values in figures_of.items()}
             for member, figures_of in self.vectors.items()
         }
         return ArmEvidence(vectors, self.choice)
@@ -85,8 +81,6 @@ class Evidence:
 
 _Cuts = Mapping[str, Cuts]
 """objective -> cut-offs"""
-_BY_ROW = ("cost", "brier", "log_loss")
-"""how the names of figures begin that need no second class"""
 
 
 @dataclass(frozen=True)

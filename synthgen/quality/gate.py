@@ -71,6 +71,9 @@ def assess(
         raise ConfigError("check='holdout' needs the holdout, and check='cv' takes none")
     if check == "cv" and named.candidate.fixed:
         raise ConfigError("rows that were made beforehand cannot be cross-fitted; judge them on a holdout")
+    if unknown := [label for label in unjudged if label not in real.train.classes]:
+        known = ", ".join(map(text_of, real.train.classes))
+        raise ConfigError(f"unjudged names {text_of(unknown[0])}, and the classes are: {known}")
     if draws < 1 or jobs < 1:
         raise ConfigError(f"draws and jobs must be 1 or more, got {draws} and {jobs}")
     make = load_estimator(estimator) if isinstance(estimator, str) else estimator

@@ -146,7 +146,8 @@ def sentence(facts: Facts) -> str:
     told = {"PASS": _passed, "FAIL": _failed, "NO LIFT": _no_lift, "INCONCLUSIVE": _inconclusive}[facts.status](facts)
     if facts.unjudged:
         listed = ", ".join(facts.unjudged)
-        told += f" Not judged for want of real rows, or of different ones, though rows were added: class {listed}."
+        why = "for want of real rows, of different ones, or of enough for its engine in the check"
+        told += f" Not judged {why}, though rows were added: class {listed}."
     return told
 
 

@@ -106,6 +106,7 @@ def test_sample_and_report_write_over_nothing(published, tmp_path):
     before = mine.read_bytes(), published_one.read_bytes()
     destination = published / "fraud-balanced"
     beside = [(place, "a run published") for place in (published_one, inside, destination / "x.parquet")]
+    beside += [(tmp_path / f"{'x' * 300}.parquet", "File name too long")]
     for out, said in ((mine, "is there already"), *beside):
         done = command("sample", published / "fraud-balanced", "--label", "1", "-n", 2, "--out", out, code=4)
         assert said in done.stderr
@@ -113,11 +114,17 @@ def test_sample_and_report_write_over_nothing(published, tmp_path):
     page.write_text("<title>mine</title>")
     (tmp_path / "loop").symlink_to("loop")
     there = [(place, "is there already") for place in (mine, page, tmp_path / "loop")]
+    shutil.copytree(shards.folder, tmp_path / "other")  # another's, or a copy
+    (tmp_path / "linked.html").symlink_to(tmp_path / "other" / "report.html")
+    there += [(tmp_path / name, "a run published") for name in ("other/report.html", "linked.html")]
     for out, said in (*there, (shards.folder / "report.html", "a run published")):
         assert said in command("report", shards.folder, "--out", out, code=4).stderr
     assert (mine.read_bytes(), published_one.read_bytes()) == before
     assert not inside.exists()
+    model, copied = tmp_path / "other" / "model", tmp_path / "other" / "train" / "more.parquet"
+    command("sample", model, "--label", "1", "-n", 2, "--out", copied, code=4)
     (tmp_path / "manifest.json").touch()  # of others
+    command("sample", model, "--label", "1", "-n", 2, "--out", tmp_path / f"{'x' * 240}.parquet")
     for _ in range(2):  # a report is made again where it was
         command("report", shards.folder, "--out", tmp_path / "report.html")
 

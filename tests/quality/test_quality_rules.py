@@ -156,7 +156,7 @@ def facts(status: Status, **changes: object) -> Facts:
         (facts("NO LIFT", free=NIL, unjudged=["c", "d"]), ["though rows were added: class c, d."]),
         (
             facts("INCONCLUSIVE", free=NIL, unjudged=["c"], judged=False),
-            ["no class that rows were added to could be judged", "or of different ones", "added: class c."],
+            ["no class that rows were added to could be judged", "of different ones", "added: class c."],
         ),
         (facts("INCONCLUSIVE", free=UNKNOWN), ["37 rows of class fraud are too few"]),
     ],

@@ -10,6 +10,7 @@ import pytest
 from quality_kit import QUICK, REPEATED, arms, several, table
 
 from synthgen.data.dataset import TabularDataset, from_table
+from synthgen.errors import ConfigError
 from synthgen.quality import checks
 from synthgen.quality.gate import Arm, Drawer, assess
 
@@ -154,21 +155,22 @@ def test_a_fold_of_rare_rows_alone_is_no_gain_of_nothing(monkeypatch: pytest.Mon
     """One of six. Red when it counts: every gain shrinks towards 0, where NO LIFT is."""
     rows = mostly_alone(2, 2, 1)
     without = assess(rows, arms=arms(to_rare(1)), gate=THREE, seed=1, group="place")
-    monkeypatch.setattr(checks, "_tells", lambda *_: (True, True))
+    monkeypatch.setattr(checks, "_tells", lambda *_: True)
     counted = assess(rows, arms=arms(to_rare(1)), gate=THREE, seed=1, group="place")
     assert without.better_than_nothing.value * 5 == pytest.approx(counted.better_than_nothing.value * 6)
     assert without.better_than_nothing.value < -0.01
 
 
-def test_a_fold_of_common_rows_alone_counts_for_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its false alarms are judged row by row. Red when such folds are left out of every figure."""
+def test_a_fold_of_common_rows_alone_is_left_out_of_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its false alarms would be those of the share that other folds flag, whatever the model says of it; it is told.
+    Red when it counts."""
     rows, gate = mostly_alone(4, 0, 2), replace(THREE, metric="cost:fn=2,fp=1")
-    found = assess(rows, arms=arms(to_rare(1)), gate=gate, seed=1, group="place")
-    assert any("are left out of figures that compare classes" in note for note in found.notes)
-    monkeypatch.setattr(checks, "_tells", lambda *_: (True, True))
+    without = assess(rows, arms=arms(to_rare(1)), gate=gate, seed=1, group="place")
+    assert any("2 of 6 folds have not two classes" in note for note in without.notes)
+    monkeypatch.setattr(checks, "_tells", lambda *_: True)
     counted = assess(rows, arms=arms(to_rare(1)), gate=gate, seed=1, group="place")
-    assert found.better_than_nothing.value == pytest.approx(counted.better_than_nothing.value)
-    assert found.better_than_nothing.value != 0
+    assert without.better_than_nothing.value != pytest.approx(counted.better_than_nothing.value)
+    assert not any("folds have not two classes" in note for note in counted.notes)
 
 
 def test_a_class_that_gets_other_rows_is_told_as_not_judged() -> None:
@@ -177,3 +179,5 @@ def test_a_class_that_gets_other_rows_is_told_as_not_judged() -> None:
     told = assess(rows, arms=arms(REPEATED), gate=QUICK, seed=0, unjudged=[1])
     assert told.status == "INCONCLUSIVE"
     assert told.sentence.startswith("It cannot be told: no class that rows were added to could be judged.")
+    with pytest.raises(ConfigError, match=r"unjudged names 7, and the classes are: 0, 1"):
+        assess(rows, arms=arms(REPEATED), gate=QUICK, seed=0, unjudged=[7])
