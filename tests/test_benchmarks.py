@@ -39,7 +39,7 @@ def test_gains_are_over_none_and_count_tables(module: ModuleType) -> None:
         for arm, ap in zip(("none", "some"), pair, strict=True)
         for learner in module.PANEL
     ]
-    line = module.gains(pd.DataFrame(rows)).loc[("mean of three", "some")]
+    line = module.gains(pd.DataFrame(rows), over="none").loc[("mean of three", "some")]
     assert line["ap"] == 0.63
     assert line["ap gain"].startswith("+0.097 [-0.010, +0.200] 2/1")
     assert line["auc gain"] == "+0.000 [+0.000, +0.000] 0/0"
