@@ -43,6 +43,8 @@ def test_gains_are_over_none_and_count_tables(module: ModuleType) -> None:
     assert line["ap"] == 0.63
     assert line["ap gain"].startswith("+0.097 [-0.010, +0.200] 2/1")
     assert line["auc gain"] == "+0.000 [+0.000, +0.000] 0/0"
+    back = module.gains(pd.DataFrame(rows), over="some").loc[("mean of three", "none")]
+    assert back["ap gain"].startswith("-0.097")
 
 
 @pytest.mark.parametrize("module", ["learners"], indirect=True)
