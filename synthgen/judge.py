@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -37,10 +37,8 @@ from synthgen.report.build import MARK, REPORT, render, write_report
 from synthgen.report.facts import FACTS, facts_from_json
 from synthgen.run import Report, Run, aligned, read_input, untouched
 from synthgen.seeding import derive
-from synthgen.shards.commits import COMMITS, DATA
-from synthgen.shards.manifest import MANIFEST_NAME, parse_manifest
 from synthgen.shards.preflight import write_errors
-from synthgen.shards.reader import read_shards
+from synthgen.shards.reader import is_published, read_shards
 
 _FEW = 1_000
 _HEAD = 2_000  # bytes of a file that may hold its mark
@@ -149,7 +147,7 @@ def _writable(out: Path, *, source: Path, over: bytes = b"") -> None:
         if not out.absolute().parent.is_dir():
             raise PublishError(f"--out {out} cannot be written: the folder {out.parent} does not exist; make it first")
         places, read = Path(os.path.realpath(out)).parents, Path(os.path.realpath(source))
-        if published := next((place for place in places if place == read or _is_published(place)), None):
+        if published := next((place for place in places if place == read or is_published(place)), None):
             raise PublishError(f"{out} lies in {published}, where a run published; name a file elsewhere by --out")
         if os.path.lexists(out) and not (over and out.is_file() and over in _head(out)):
             raise PublishError(f"{out} is there already; name another file by --out, or move it away")
@@ -170,14 +168,6 @@ def _whole(out: Path) -> Iterator[Path]:
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_HEAD)
-
-
-def _is_published(folder: Path) -> bool:
-    """Whether a folder is a destination, or the published folder of one run, also where that was copied elsewhere."""
-    if (folder / MANIFEST_NAME).is_file():
-        with suppress(DataError):
-            return bool(parse_manifest((folder / MANIFEST_NAME).read_bytes()))
-    return all((folder / name).is_dir() for name in (COMMITS, DATA))
 
 
 def rebuild_report(folder: Path, out: Path | None) -> Path:

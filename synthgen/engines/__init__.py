@@ -65,6 +65,10 @@ def build_engine(name: str, row: Row | None, options: Mapping[str, object]) -> E
     except (TypeError, ValueError) as error:
         given = ", ".join(sorted(options)) or "none"
         raise ConfigError(f"engine {name!r} does not take these options ({given}): {error}") from error
+    except (Exception, SystemExit) as error:
+        if row:
+            raise
+        raise ConfigError(f"engine {name!r} could not be made ({type(error).__name__}: {error})") from error
     if not isinstance(engine, Engine):
         raise ConfigError(f"{name!r} is not an engine: it needs info, fit, sample, save and load")
     return engine

@@ -214,7 +214,7 @@ def _own(
         model.fit(fit_rows.to_pandas()[names].reset_index(drop=True), labels, **extra)
         proba = np.asarray(model.predict_proba(judged.to_pandas()[names].reset_index(drop=True)), dtype=np.float64)
         present = [classes.index(value) for value in np.asarray(model.classes_).tolist()]  # type: ignore[attr-defined]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"the estimator {type(model).__name__} failed: {type(error).__name__}: {error}") from error
     if not np.isfinite(proba).all():
         raise ConfigError(f"the estimator {type(model).__name__} gave probabilities that are not finite")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -28,7 +29,7 @@ from synthgen.shards.commits import (
 )
 from synthgen.shards.files import Files
 from synthgen.shards.image_reader import ImagePart, holds_images
-from synthgen.shards.manifest import MANIFEST_NAME, FileEntry, Manifest, Origin
+from synthgen.shards.manifest import MANIFEST_NAME, FileEntry, Manifest, Origin, parse_manifest
 from synthgen.shards.parquet import without_footer
 from synthgen.shards.verify import not_as_published, read_listed, verify
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from synthgen.data.dataset import TabularDataset
 
-__all__ = ["ImagePart", "Part", "Shards", "gc", "read_shards", "verify"]
+__all__ = ["ImagePart", "Part", "Shards", "gc", "is_published", "read_shards", "verify"]
 
 _THRIFT_LIMIT = 64 << 20
 _ATTEMPTS = 5
@@ -157,6 +158,14 @@ def read_shards(folder: Path | str) -> Shards:
     raise DataError(
         f"nothing was published in {folder}; give the folder that --out named, its current, or a data/<run_id> of it"
     )
+
+
+def is_published(folder: Path) -> bool:
+    """Return whether ``folder`` is a destination, or the published folder of one run, also where that was copied."""
+    if (folder / MANIFEST_NAME).is_file():
+        with suppress(DataError):
+            return bool(parse_manifest((folder / MANIFEST_NAME).read_bytes()))
+    return all((folder / name).is_dir() for name in (COMMITS, DATA))
 
 
 def _follow_head(files: Files, out: Path, folder: Path | str) -> Shards:

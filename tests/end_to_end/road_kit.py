@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -78,8 +79,10 @@ def shards(out: Path) -> dict[str, str]:
     return {entry["path"]: entry["sha256"] for entry in manifest["files"] if entry["rows"] is not None}
 
 
-def command(*arguments: object, cwd: Path | None = None, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run ``synthgen`` in a process of its own, expecting the exit code."""
+def command(
+    *arguments: object, cwd: Path | None = None, code: int = 0, limit: tuple[int, tuple[int, int]] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``synthgen`` in a process of its own, expecting the exit code; ``limit`` as resource.setrlimit takes it."""
     here = Path(__file__).parents[2]
     env = {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{Path(__file__).parent}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -90,6 +93,7 @@ def command(*arguments: object, cwd: Path | None = None, code: int = 0) -> subpr
         text=True,
         timeout=500,
         check=False,
+        preexec_fn=None if limit is None else lambda: resource.setrlimit(*limit),
     )
     assert done.returncode == code, f"exit {done.returncode}, wanted {code}\n{done.stdout}\n{done.stderr}"
     return done

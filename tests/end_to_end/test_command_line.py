@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -127,6 +128,18 @@ def test_sample_and_report_write_over_nothing(published, tmp_path):
     command("sample", model, "--label", "1", "-n", 2, "--out", tmp_path / f"{'x' * 240}.parquet")
     for _ in range(2):  # a report is made again where it was
         command("report", shards.folder, "--out", tmp_path / "report.html")
+
+
+def test_a_report_that_the_disk_cuts_short_leaves_the_old_one(published, tmp_path):
+    """Red when a report is written where it will stand, or its part stays behind."""
+    folder, page = read_shards(published / "fraud-balanced").folder, tmp_path / "report.html"
+    command("report", folder, "--out", page)
+    before = page.read_bytes()
+    small = (resource.RLIMIT_FSIZE, (len(before) // 2,) * 2)
+    done = command("report", folder, "--out", page, code=4, limit=small)
+    assert "File too large" in done.stderr
+    assert page.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [page]
 
 
 def test_sample_says_what_more_rows_than_memory_take(published, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -192,19 +193,31 @@ def make_pipe() -> object:
 class Broken:
     """Fails when fitted."""
 
+    raised: ClassVar[BaseException] = RuntimeError("out of ideas")
+
     def fit(self, x: object, y: object) -> None:
-        raise RuntimeError("out of ideas")
+        raise self.raised
 
     def predict_proba(self, x: object) -> None:
         """Never reached."""
+
+
+class Leaves(Broken):
+    """Ends the process when fitted, as a script does."""
+
+    raised = SystemExit(2)
 
 
 def test_an_estimator_without_sample_weight_joins_and_a_broken_one_is_named() -> None:
     train = table(100, 30)
     found = alone(train, train, panel=Panel((), make_pipe), weighted=True, seed=0)  # type: ignore[arg-type]
     assert found["own"].shape == (100, 2)
-    with pytest.raises(ConfigError, match=r"Broken failed: RuntimeError: out of ideas"):
-        alone(train, train, panel=Panel((), Broken), weighted=False, seed=0)  # type: ignore[arg-type]
+    for fails, said in (
+        (Broken, "Broken failed: RuntimeError: out of ideas"),
+        (Leaves, "Leaves failed: SystemExit: 2"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            alone(train, train, panel=Panel((), fails), weighted=False, seed=0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +242,7 @@ def test_a_module_that_fails_is_explained(
 ) -> None:
     """Red when errors of import alone are caught, or a script's exit ends the run without a word."""
     (tmp_path / f"fails_{raised}.py").write_text(f"{line}\n")
-    (tmp_path / f"makes_{raised}.py").write_text(f"def make():\n    {line}\n")
+    (tmp_path / f"makes_{raised}.py").write_text(f"def make(*_):\n    {line}\nclass Own:\n    __init__ = make\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=rf"fails_{raised}:make' cannot be imported .{raised}"):
         load_estimator(f"fails_{raised}:make")
@@ -237,6 +250,8 @@ def test_a_module_that_fails_is_explained(
         load_estimator(f"makes_{raised}:make")
     with pytest.raises(ConfigError, match=rf"fails_{raised}:Own' cannot be imported .{raised}"):
         make_engine(f"fails_{raised}:Own")
+    with pytest.raises(ConfigError, match=rf"makes_{raised}:Own' could not be made .{raised}"):
+        make_engine(f"makes_{raised}:Own")
 
 
 @pytest.mark.parametrize(
