@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn, Optional
 
 import typer
 
+from synthgen.console.ending import bug, fail, show_traceback, usage
 from synthgen.errors import SynthgenError
 
 app = typer.Typer(
@@ -331,69 +332,47 @@ _SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCE
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 a bug, else the error's own code; 130 when interrupted."""
+    code = 0
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     try:
-        if app(standalone_mode=False) == _INTERRUPTED:  # typer's answer to Ctrl-C
+        code = app(standalone_mode=False) or 0
+        if code == _INTERRUPTED:  # typer's answer to Ctrl-C
             raise KeyboardInterrupt
     except SynthgenError as error:
-        _fail(str(error), error.exit_code, type(error).__name__)
+        show_traceback(error)
+        fail(str(error), error.exit_code, type(error).__name__)
     except KeyboardInterrupt:
         if hasattr(signal, "pthread_sigmask"):
             # an interrupt inside code that a C library runs (an import of torch's) leaves a mark at which Python ends
             # by SIGINT instead of our exit code; and nothing may interrupt the end
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        _fail("interrupted; nothing was published. The same command resumes", _INTERRUPTED, "Interrupted")
+        fail("interrupted; nothing was published. The same command resumes", _INTERRUPTED, "Interrupted")
     except BrokenPipeError:  # a reader such as head has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno not in _SURROUNDINGS:
-            _bug(error)
+            bug(error)
         place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror}; nothing was published, and the same command resumes", 4, "PublishError")
+        fail(f"{place}{error.strerror}; nothing was published, and the same command resumes", 4, "PublishError")
     except MemoryError:
-        _fail(
+        fail(
             "there was not enough memory; nothing was published. 'synthgen plan' estimates what it takes: "
             "give fewer columns (--drop), fewer --jobs, or more memory",
             5,
             "EngineError",
         )
+    except SystemExit as error:  # nothing of ours exits in there, and its code would be read as one of ours
+        if isinstance(error.__context__, BrokenPipeError):  # typer's answer to a reader that has seen enough
+            raise
+        show_traceback(error)
+        fail(
+            "a class or a function of your own ended the process in mid-run (SYNTHGEN_DEBUG=1 shows where); nothing "
+            "was published: let it raise an error instead",
+            5,
+            "EngineError",
+        )
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
-            _usage(error)
-        _bug(error)
-    sys.exit(0)
-
-
-def _fail(message: str, code: int, kind: str) -> NoReturn:
-    line = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
-    )
-    if "--json" in sys.argv:
-        import json
-
-        sys.stdout.write(json.dumps({"error": {"type": kind, "message": line, "exit_code": code}}) + "\n")
-    spelling = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(f"error: {line}\n".encode(spelling, "backslashreplace").decode(spelling))
+            usage(error)
+        bug(error)
     sys.exit(code)
-
-
-def _usage(error: Exception) -> NoReturn:
-    if "--json" in sys.argv or not hasattr(error, "show"):
-        _fail(str(error.format_message()), int(error.exit_code), "ConfigError")  # type: ignore[attr-defined]
-    error.show()
-    sys.exit(int(error.exit_code))  # type: ignore[attr-defined]
-
-
-def _bug(error: Exception) -> NoReturn:
-    """Name what happened and where, without the values at hand: an exception's text may quote rows."""
-    import traceback
-
-    if os.environ.get("SYNTHGEN_DEBUG"):
-        traceback.print_exception(error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(frame.filename).name}:{frame.lineno}"
-    _fail(
-        f"this is a bug: {type(error).__name__} at {place}; please report it (SYNTHGEN_DEBUG=1 shows the traceback)",
-        1,
-        "Bug",
-    )

@@ -13,6 +13,11 @@ SynthgenError
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class SynthgenError(Exception):
     """Base of every error that synthgen raises on purpose; ``exit_code`` is the command line's."""
@@ -60,3 +65,19 @@ class GateFailed(SynthgenError):
     """The check said FAIL; only the Prefect flow raises it, so that its alerts work."""
 
     exit_code = 6
+
+
+@contextmanager
+def own_code(failed: str, kind: type[SynthgenError]) -> Iterator[None]:
+    """Let what code of the user's raises come out as ``kind``, also where it exits, as a script does.
+
+    It is named by its type and place alone, for an exception's words may quote rows.
+    """
+    try:
+        yield
+    except (SynthgenError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        raise kind(f"{failed}: {told} (SYNTHGEN_DEBUG=1 shows the traceback)") from error

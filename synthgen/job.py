@@ -5,7 +5,6 @@ May import run, rebalance, planning, data and the check's options.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,8 +24,10 @@ from synthgen.errors import ConfigError, TooFewRows
 from synthgen.planning import BalancePlan, Limits, make_plan
 from synthgen.quality.downstream import load_estimator
 from synthgen.quality.gate import Gate
+from synthgen.quality.seen import fewest_learnt
 from synthgen.rebalance import Recipe, check_learnable, complete
 from synthgen.run import CheckKind, Ship, load_holdout, read_input, run_key
+from synthgen.seeding import derive
 
 if TYPE_CHECKING:
     from synthgen.data.read import Source
@@ -112,7 +113,9 @@ def _outline(job: Job) -> Outline:
     if share and plan.total and not len(split.holdout):
         raise TooFewRows(_nothing_aside(job))
     if check == "cv" or (ship == "all" and check == "holdout" and len(split.holdout)):
-        learnt = counts_of(rows.label_codes[split.train], rows.classes)
+        learnt: Mapping[Label, int] = counts_of(rows.label_codes[split.train], rows.classes)
+        if check == "cv":
+            learnt = learnt_in_folds(rows.take(split.train) if len(split.holdout) else rows, config)
         plan = told_of_check(plan, plan_of_check(plan, learnt, config, modality_of(rows), check=check), check=check)
     return Outline(check, ship, split, plan)
 
@@ -164,18 +167,21 @@ def planned(counts: Mapping[Label, int], config: BalanceConfig, modality: Modali
     return complete(made, recipe_of(config, modality), small_class=config.small_class)
 
 
+def learnt_in_folds(train: Dataset, config: BalanceConfig) -> dict[Label, int]:
+    """Return how many rows of each class the check's generators learn from, in the cross-fit's fold with the fewest."""
+    gate = Gate(metric=config.metric)
+    return fewest_learnt(train, gate, seed=derive(config.seed, "check"), group=config.group)
+
+
 def plan_of_check(
-    plan: BalancePlan, counts: Mapping[Label, int], config: BalanceConfig, modality: Modality, *, check: CheckKind
+    plan: BalancePlan, learnt: Mapping[Label, int], config: BalanceConfig, modality: Modality, *, check: CheckKind
 ) -> BalancePlan:
-    """Return the plan of a check's own generators, of rows of which the check has ``counts`` a class to learn from:
-    ``plan``'s share of them, or in cross-fitting of what a fold leaves of them.
+    """Return the plan of a check's own generators, of so many rows a class that they learn from: ``plan``'s share.
 
     The trainings are those that so many rows allow. Raises TooFewRows where ``small_class`` is "error".
     """
-    if check == "cv":
-        counts = {label: n - math.ceil(n / Gate.folds) for label, n in counts.items()}
     try:
-        return complete(plan.scaled(counts), recipe_of(config, modality), small_class=config.small_class)
+        return complete(plan.scaled(learnt), recipe_of(config, modality), small_class=config.small_class)
     except TooFewRows as error:
         less = "--holdout 0" if check == "cv" else "a smaller --holdout"
         raise TooFewRows(f"{_WHERE[check]} {error}, or {less}") from None

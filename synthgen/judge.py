@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,22 +146,26 @@ def _writable(out: Path, *, source: Path, over: bytes = b"") -> None:
         if out.is_dir():
             raise ConfigError(f"--out {out} is a folder; name a file")
         if not out.absolute().parent.is_dir():
-            raise PublishError(f"--out {out} cannot be written: the folder {out.parent} does not exist; make it first")
+            raise PublishError(f"--out {out} cannot be written: there is no folder {out.parent}; make it first")
         places, read = Path(os.path.realpath(out)).parents, Path(os.path.realpath(source))
         if published := next((place for place in places if place == read or is_published(place)), None):
-            raise PublishError(f"{out} lies in {published}, where a run published; name a file elsewhere by --out")
+            raise PublishError(f"{out} lies in {published}, which holds a run's files; name a file elsewhere by --out")
         if os.path.lexists(out) and not (over and out.is_file() and over in _head(out)):
             raise PublishError(f"{out} is there already; name another file by --out, or move it away")
 
 
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
-    """Give a path to write to; what is written there comes to be ``out``, whole or not at all."""
-    partial = out.with_name(f".synthgen-{os.getpid()}.part")
+    """Give a path to write to; what is written there comes to be ``out``, whole or not at all, also where that is a
+    link, and with the rights of the file that it takes the place of."""
+    target = Path(os.path.realpath(out))
+    partial = target.with_name(f".synthgen-{os.getpid()}.part")
     with write_errors(out):
         try:
             yield partial
-            partial.replace(out)
+            if target.exists():
+                shutil.copymode(target, partial)
+            partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
 

@@ -28,7 +28,17 @@ from synthgen.engines import load_engine, save_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.engines.choose import Choice
 from synthgen.errors import ConfigError
-from synthgen.job import Job, other_rows, plan_of_check, planned, prepare, recipe_of, rehearse, told_of_check
+from synthgen.job import (
+    Job,
+    learnt_in_folds,
+    other_rows,
+    plan_of_check,
+    planned,
+    prepare,
+    recipe_of,
+    rehearse,
+    told_of_check,
+)
 from synthgen.memory import give_back
 from synthgen.needs import check_memory, cores, workers
 from synthgen.planning import BalancePlan, FitUnit
@@ -151,8 +161,9 @@ def _plan_of(run: Run, purpose: Purpose) -> BalancePlan:
 
 
 def _plan_of_check(run: Run, whole: BalancePlan) -> BalancePlan:
-    modality = modality_of(run.dataset)
-    return plan_of_check(whole, run.train.counts(), run.config, modality, check=run.record.check)
+    kind, modality = run.record.check, modality_of(run.dataset)
+    learnt = learnt_in_folds(run.train, run.config) if kind == "cv" else run.train.counts()
+    return plan_of_check(whole, learnt, run.config, modality, check=kind)
 
 
 def _first_of(whole: BalancePlan, label: Label) -> FitUnit:

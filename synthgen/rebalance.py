@@ -6,6 +6,7 @@ May import planning, data, engines and seeding.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -18,7 +19,7 @@ from synthgen.engines.base import Engine, FitContext
 from synthgen.engines.choose import AMOUNTS, Choice
 from synthgen.engines.image_catalog import image_engine_info, make_image_engine
 from synthgen.engines.tuned import modest
-from synthgen.errors import ConfigError, DataError
+from synthgen.errors import ConfigError, DataError, EngineError, own_code
 from synthgen.planning import BalancePlan, FitUnit, Rung, SmallClass, with_units
 from synthgen.seeding import derive
 
@@ -122,7 +123,8 @@ def fit_unit(
     want = {label: plan.classes[label].add for label in unit.labels}
     context = replace(context, want=want, shares=plan.shares)
     engine = recipe.make(unit.engine, tuned=plan.tuned)
-    return engine.fit(rows, seed=derive(seed, "fit", unit.name), context=context)
+    with _own(unit.engine):
+        return engine.fit(rows, seed=derive(seed, "fit", unit.name), context=context)
 
 
 def fit_all(
@@ -146,10 +148,16 @@ def sample_label(engine: Engine[Dataset], plan: BalancePlan, label: Label, *, se
 
     Rows that are real ones again say so.
     """
-    rows = engine.sample(label, _count(engine, plan, label), seed=sample_seed(seed, label, draw))
+    with _own(plan.unit_of(label).engine):
+        rows = engine.sample(label, _count(engine, plan, label), seed=sample_seed(seed, label, draw))
     if engine.info.origin == "repeated" and rows.repeated is None:
         return rows.as_repeats()
     return rows
+
+
+def _own(engine: str) -> AbstractContextManager[None]:
+    """Name what a class of the user's raises; the errors of the built-in engines are bugs of ours."""
+    return own_code(f"engine {engine!r} failed", EngineError) if ":" in engine else nullcontext()
 
 
 def sample_seed(seed: int, label: Label, draw: int = 0) -> int:

@@ -6,10 +6,11 @@ Loaded when a command runs, never for help.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
+
+import typer
 
 from synthgen.config import BalanceConfig, merged
 from synthgen.console import terminal
@@ -44,7 +45,7 @@ def balance(options: Options) -> None:
         from synthgen.console.summary import show_result
 
         show_result(result)
-    sys.exit(result.verdict.exit_code(config.gate))
+    raise typer.Exit(result.verdict.exit_code(config.gate))
 
 
 def plan(options: Options) -> None:
@@ -76,7 +77,7 @@ def check(options: Options) -> None:
         terminal.show_json(verdict.to_json())
     else:
         show_verdict(verdict)
-    sys.exit(verdict.exit_code(config.gate))
+    raise typer.Exit(verdict.exit_code(config.gate))
 
 
 def sample(options: Options) -> None:
@@ -129,7 +130,7 @@ def verify(folder: Path, *, as_json: bool) -> None:
             f"{found.n_files} files, {found.size_bytes:,} bytes: {'as published' if found.ok else 'NOT whole'}"
         )
         terminal.show_lines(lines)
-    sys.exit(0 if found.ok else 4)
+    raise typer.Exit(0 if found.ok else 4)
 
 
 def gc(folder: Path, keep: int, older_than: str | None, *, as_json: bool) -> None:

@@ -66,7 +66,7 @@ def build_engine(name: str, row: Row | None, options: Mapping[str, object]) -> E
         given = ", ".join(sorted(options)) or "none"
         raise ConfigError(f"engine {name!r} does not take these options ({given}): {error}") from error
     except (Exception, SystemExit) as error:
-        if row:
+        if row or isinstance(error, MemoryError):
             raise
         raise ConfigError(f"engine {name!r} could not be made ({type(error).__name__}: {error})") from error
     if not isinstance(engine, Engine):
@@ -119,6 +119,8 @@ def _resolve(target: str) -> object:
         found: object = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
+    except MemoryError:
+        raise
     except (Exception, SystemExit) as error:  # whatever a module of the user's raises, and a script's sys.exit
         raise ConfigError(f"engine {target!r} cannot be imported ({type(error).__name__}: {error})") from error
     return found

@@ -21,14 +21,13 @@ from synthgen.quality.cells import Arm, Drawer, Outcome, Report, Tables, Task, r
 from synthgen.quality.downstream import Panel
 from synthgen.quality.evidence import ArmEvidence, Evidence, cross_fit_evidence, holdout_evidence
 from synthgen.quality.image_panel import ImagePanel
-from synthgen.quality.rules import Gate
-from synthgen.quality.seen import Asked, Known, Real, Seen, judged_of
+from synthgen.quality.rules import LEAST_ROWS, Gate
+from synthgen.quality.seen import Asked, Real, Seen, deals, judged_of
 from synthgen.quality.stats import Weights, bootstrap_weights, cross_fitted
 from synthgen.quality.tuning import Judged, Problem, with_average
 from synthgen.seeding import derive, numpy_rng
 
 INNER_FOLDS = 3
-LEAST_ROWS = 3
 JACKKNIFE = 80
 PREDICT_SHARE = 0.9
 
@@ -101,9 +100,8 @@ class CannotTell(Exception):
 def cross_fit(setting: Setting) -> Found:
     """Judge every arm on each fold of repeated cross-fitting, refitted on the other folds."""
     gate, seen = setting.gate, setting.seen
-    n_folds = _n_folds(setting.real.train, gate.folds)
-    dealt = [_deal(setting, n_folds, derive(setting.seed, "repeat", repeat)) for repeat in range(gate.repeats)]
-    problem, notes = _problem(setting, n_folds, dealt)
+    dealt = deals(seen.dataset, setting.real.train.counts(), gate, seed=setting.seed, group=setting.group)
+    problem, notes = _problem(setting, len(dealt[0]), dealt)
     least = 3 if gate.primary.decides else 2  # a choice by a figure with a cut-off takes a third fold to tune that on
     cells: list[tuple[int, Split, _Rows]] = []
     for repeat, deal in enumerate(dealt):
@@ -152,7 +150,8 @@ def on_holdout(setting: Setting, holdout: Asked) -> Found:
             "the rows were made beforehand: the spread of the draws is a bootstrap of them, and the cut-offs are tuned "
             "with rows whose generator may have seen every training row"
         )
-    inner = _folds(setting, problem, _deal(setting, INNER_FOLDS, derive(setting.seed, "inner")))
+    inner = folds(seen.dataset, n_folds=INNER_FOLDS, seed=derive(setting.seed, "inner"), group=setting.group)
+    inner = _folds(setting, problem, inner)
     notes.extend(dict.fromkeys(note for fold in inner for note in fold.notes))
     if len(inner) < 2:
         why = "the training rows make fewer than 2 folds to tune cut-offs on"
@@ -297,16 +296,6 @@ def _tells(setting: Setting, problem: Problem, fold: Split) -> bool:
     learnt = np.intersect1d(codes[fold.train], problem.classes)
     differ = all(np.ptp(hashes[side]) > 0 for side in (fold.train, fold.holdout))
     return differ and len(np.intersect1d(codes[fold.holdout], learnt)) > 1
-
-
-def _n_folds(train: Known, wanted: int) -> int:
-    """As many folds as asked, fewer where fewer than two classes have so many rows."""
-    second = sorted(train.counts().values())[-2]
-    return max(LEAST_ROWS, min(wanted, second))
-
-
-def _deal(setting: Setting, n_folds: int, seed: int) -> list[Split]:
-    return folds(setting.seen.dataset, n_folds=n_folds, seed=seed, group=setting.group)
 
 
 def _folds(setting: Setting, problem: Problem, dealt: Sequence[Split]) -> list[Split]:

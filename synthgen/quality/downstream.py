@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from synthgen.data.dataset import TabularDataset
-from synthgen.errors import ConfigError
+from synthgen.errors import ConfigError, own_code
 from synthgen.quality.matrix import Matrix, fit_features
 from synthgen.seeding import derive
 
@@ -65,6 +65,8 @@ def load_estimator(spec: str) -> MakeEstimator:
         raise ConfigError(f"estimator {spec!r}: write pkg.mod:make, a function that returns an unfitted classifier")
     try:
         make = getattr(importlib.import_module(module), name)
+    except MemoryError:
+        raise
     except (Exception, SystemExit) as error:  # whatever a module of the user's raises, and a script's sys.exit
         raise ConfigError(f"estimator {spec!r} cannot be imported ({type(error).__name__}: {error})") from error
     if not callable(make):
@@ -78,6 +80,8 @@ def load_estimator(spec: str) -> MakeEstimator:
 def _made(make: MakeEstimator, name: str) -> Classifier:
     try:
         return make()
+    except MemoryError:
+        raise
     except (Exception, SystemExit) as error:
         told = f"{type(error).__name__}: {error}"
         raise ConfigError(
@@ -209,13 +213,11 @@ def _own(
     classes = fit_rows.classes
     model = _made(make, getattr(make, "__name__", type(make).__name__))
     extra = {"sample_weight": weights} if weights is not None and has_fit_parameter(model, "sample_weight") else {}
-    try:
+    with own_code(f"the estimator {type(model).__name__} failed", ConfigError):
         labels = np.array(classes)[fit_rows.label_codes]
         model.fit(fit_rows.to_pandas()[names].reset_index(drop=True), labels, **extra)
         proba = np.asarray(model.predict_proba(judged.to_pandas()[names].reset_index(drop=True)), dtype=np.float64)
         present = [classes.index(value) for value in np.asarray(model.classes_).tolist()]  # type: ignore[attr-defined]
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"the estimator {type(model).__name__} failed: {type(error).__name__}: {error}") from error
     if not np.isfinite(proba).all():
         raise ConfigError(f"the estimator {type(model).__name__} gave probabilities that are not finite")
     return _aligned(proba, present, len(classes))

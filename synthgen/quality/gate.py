@@ -14,12 +14,12 @@ from synthgen.data.kinds import Dataset
 from synthgen.data.schema import Label
 from synthgen.errors import ConfigError
 from synthgen.quality.cells import Arm, Drawer, Report, fixed_arm
-from synthgen.quality.checks import LEAST_ROWS, Arms, CannotTell, Setting, cross_fit, on_holdout
+from synthgen.quality.checks import Arms, CannotTell, Setting, cross_fit, on_holdout
 from synthgen.quality.conclude import conclude
 from synthgen.quality.cost import estimate_seconds
 from synthgen.quality.downstream import MakeEstimator, Panel, load_estimator
 from synthgen.quality.image_panel import ImagePanel
-from synthgen.quality.rules import Gate, Margins
+from synthgen.quality.rules import LEAST_ROWS, Gate, Margins
 from synthgen.quality.seen import Known, Real, look
 from synthgen.quality.verdict import CheckKind, Verdict
 

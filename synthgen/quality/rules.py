@@ -16,6 +16,8 @@ from synthgen.quality.novelty import Copies
 from synthgen.quality.stats import Estimate, Inference, holm
 from synthgen.quality.verdict import Rail, Status
 
+LEAST_ROWS = 3  # of a class, to be judged
+
 
 @dataclass(frozen=True)
 class Margins:

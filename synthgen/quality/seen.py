@@ -5,6 +5,7 @@ May import data and the rest of quality.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,13 +15,15 @@ from synthgen.data.dataset import counts_of
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
 from synthgen.data.schema import Label
+from synthgen.data.split import Split, folds
 from synthgen.errors import DataError
 from synthgen.quality.downstream import thinned
-from synthgen.quality.rules import Gate
-from synthgen.seeding import numpy_rng
+from synthgen.quality.rules import LEAST_ROWS, Gate
+from synthgen.seeding import derive, numpy_rng
 
 MOST_SEEN = 1_000_000
 MOST_JUDGED = 30_000
+_SMALL = 10_000  # rows of a class
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,29 @@ def look(train: Dataset, holdout: Dataset | None, *, gate: Gate, seed: int) -> R
         kept, weights = judged_of(holdout.label_codes, len(train.classes), seed=seed)  # none of them is thinned before
         asked = Asked(holdout.take(kept).apart(), weights)
     return Real(Known.of(train), None if holdout is None else Known.of(holdout), seen, asked)
+
+
+def deals(
+    rows: Dataset, counts: Mapping[Label, int], gate: Gate, *, seed: int, group: str | None = None
+) -> list[list[Split]]:
+    """Return the folds of each repeat of a cross-fit: as many as the gate asks for, fewer where fewer than two of the
+    classes have so many of the ``counts``."""
+    n_folds = max(LEAST_ROWS, min(gate.folds, sorted(counts.values())[-2]))
+    seeds = [derive(seed, "repeat", repeat) for repeat in range(gate.repeats)]
+    return [folds(rows, n_folds=n_folds, seed=one, group=group) for one in seeds]
+
+
+def fewest_learnt(rows: Dataset, gate: Gate, *, seed: int, group: str | None = None) -> dict[Label, int]:
+    """Return how many rows of each class there are to learn from in the fold of a cross-fit that has the fewest.
+
+    Of classes too large for it to matter it is what an even deal leaves.
+    """
+    counts = rows.counts()
+    small = rows.take(np.flatnonzero(np.bincount(rows.label_codes, minlength=len(counts))[rows.label_codes] < _SMALL))
+    dealt = [fold.train for deal in deals(small, counts, gate, seed=seed, group=group) for fold in deal]
+    least = np.min([np.bincount(small.label_codes[train], minlength=len(counts)) for train in dealt], axis=0)
+    even = {label: n - math.ceil(n / gate.folds) for label, n in counts.items()}
+    return even | {label: int(few) for label, few in zip(rows.classes, least, strict=True) if counts[label] < _SMALL}
 
 
 def judged_of(codes: np.ndarray, n_classes: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,7 @@ _REMEDIES = {
     errno.EPERM: "get the right to write there",
     errno.EXDEV: "let all of --out be on one file system",
     errno.EEXIST: "move it away",
+    errno.ENAMETOOLONG: "choose a shorter --out",
     errno.EIO: "look at the disk's health",
 }
 

@@ -165,7 +165,7 @@ def is_published(folder: Path) -> bool:
     if (folder / MANIFEST_NAME).is_file():
         with suppress(DataError):
             return bool(parse_manifest((folder / MANIFEST_NAME).read_bytes()))
-    return all((folder / name).is_dir() for name in (COMMITS, DATA))
+    return (folder / COMMITS).is_dir() and bool(commit_numbers(Files(), folder))
 
 
 def _follow_head(files: Files, out: Path, folder: Path | str) -> Shards:

@@ -73,6 +73,30 @@ class Harmful:
         return engine
 
 
+class Leaves(Harmful):
+    """Ends the process when fitted, as if all were done."""
+
+    def fit(self, train: TabularDataset, *, seed: int, context: FitContext | None = None) -> Self:
+        sys.exit(0)
+
+
+class LeavesLate(Harmful):
+    """Ends the process when asked for rows."""
+
+    def sample(self, label: object, n: int, *, seed: int) -> TabularDataset:
+        sys.exit(0)
+
+
+class LeavingLearner:
+    """An estimator that ends the process when asked."""
+
+    def fit(self, x: pd.DataFrame, y: np.ndarray) -> None:
+        """Learn nothing."""
+
+    def predict_proba(self, x: pd.DataFrame) -> np.ndarray:
+        sys.exit(0)
+
+
 def shards(out: Path) -> dict[str, str]:
     """Return path -> sha256 of the published files that hold rows."""
     manifest = json.loads((out / "current" / "manifest.json").read_text())

@@ -66,6 +66,20 @@ def test_a_class_too_small_in_a_fold_is_told_before_and_not_judged(tmp_path):
         forecast(SMALL, make_config({"label": "fraud", **options, "small_class": "error"}))
 
 
+@pytest.mark.usefixtures("one_learner")
+def test_a_class_too_small_in_a_fold_of_groups_is_told_before_and_not_judged(tmp_path):
+    """Red when an even deal is taken for granted: of 62 rows in four groups one fold leaves 17."""
+    rows = frame(400, 62).sort_values("fraud", kind="stable", ascending=False)
+    rows["who"] = [0] * 45 + [1] * 10 + [2] * 5 + [3] * 2 + [4 + k // 4 for k in range(338)]
+    options = {"engine": "cwgan-gp", "steps": 3, "check": "cv", "ship": "all", "group": "who"}
+    result = quick(rows, tmp_path / "out", **options, holdout=None, gate="report-only")
+    told = "class 1 has 17 rows in a fold of the check: the check has rows of smote in place of its own"
+    assert told in result.plan.notes
+    assert "no class that rows were added to could be judged" in result.verdict.sentence
+    with pytest.raises(TooFewRows, match="in a fold of the check class 1 has 17 rows, cwgan-gp needs 20"):
+        forecast(rows, make_config({"label": "fraud", **options, "small_class": "error"}))
+
+
 def test_every_class_has_its_own_engine_in_the_check(tmp_path):
     """Two of three classes fall to the next rung: one training makes both, and each of them is drawn from it."""
     rows = pd.concat([frame(322, 22), frame(322, 22).query("fraud == 1").assign(fraud=2, x=-1.0)])

@@ -17,6 +17,7 @@ import pytest
 from road_kit import command, frame
 
 from synthgen import read_shards
+from synthgen.report.build import MARK
 
 COMMANDS = ("balance", "plan", "check", "sample", "report", "verify", "gc", "engines")
 
@@ -106,8 +107,8 @@ def test_sample_and_report_write_over_nothing(published, tmp_path):
     published_one = next((shards.folder / "train").glob("real-*"))
     before = mine.read_bytes(), published_one.read_bytes()
     destination = published / "fraud-balanced"
-    beside = [(place, "a run published") for place in (published_one, inside, destination / "x.parquet")]
-    beside += [(tmp_path / f"{'x' * 300}.parquet", "File name too long")]
+    beside = [(place, "which holds a run's files") for place in (published_one, inside, destination / "x.parquet")]
+    beside += [(tmp_path / f"{'x' * 300}.parquet", "choose a shorter --out")]
     for out, said in ((mine, "is there already"), *beside):
         done = command("sample", published / "fraud-balanced", "--label", "1", "-n", 2, "--out", out, code=4)
         assert said in done.stderr
@@ -117,8 +118,8 @@ def test_sample_and_report_write_over_nothing(published, tmp_path):
     there = [(place, "is there already") for place in (mine, page, tmp_path / "loop")]
     shutil.copytree(shards.folder, tmp_path / "other")  # another's, or a copy
     (tmp_path / "linked.html").symlink_to(tmp_path / "other" / "report.html")
-    there += [(tmp_path / name, "a run published") for name in ("other/report.html", "linked.html")]
-    for out, said in (*there, (shards.folder / "report.html", "a run published")):
+    there += [(tmp_path / name, "which holds a run's files") for name in ("other/report.html", "linked.html")]
+    for out, said in (*there, (shards.folder / "report.html", "which holds a run's files")):
         assert said in command("report", shards.folder, "--out", out, code=4).stderr
     assert (mine.read_bytes(), published_one.read_bytes()) == before
     assert not inside.exists()
@@ -126,8 +127,17 @@ def test_sample_and_report_write_over_nothing(published, tmp_path):
     command("sample", model, "--label", "1", "-n", 2, "--out", copied, code=4)
     (tmp_path / "manifest.json").touch()  # of others
     command("sample", model, "--label", "1", "-n", 2, "--out", tmp_path / f"{'x' * 240}.parquet")
+    for name in ("commits", "data"):  # of others too
+        (tmp_path / name).mkdir()
     for _ in range(2):  # a report is made again where it was
         command("report", shards.folder, "--out", tmp_path / "report.html")
+    (tmp_path / "report.html").write_bytes(MARK)
+    (tmp_path / "report.html").chmod(0o640)
+    (tmp_path / "link.html").symlink_to("report.html")
+    command("report", shards.folder, "--out", tmp_path / "link.html")
+    assert (tmp_path / "link.html").is_symlink()
+    assert len((tmp_path / "report.html").read_bytes()) > len(MARK)
+    assert (tmp_path / "report.html").stat().st_mode & 0o777 == 0o640
 
 
 def test_a_report_that_the_disk_cuts_short_leaves_the_old_one(published, tmp_path):
@@ -309,4 +319,4 @@ def test_an_interrupt_inside_a_library_s_import_exits_130_too(tmp_path):
 def test_sample_into_a_folder_that_is_not_there_is_the_destination_s_error(published, tmp_path):
     out = tmp_path / "nowhere" / "more.parquet"
     done = command("sample", published / "fraud-balanced", "--label", "1", "-n", 2, "--out", out, code=4)
-    assert "does not exist" in done.stderr
+    assert f"there is no folder {out.parent}; make it first" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,10 @@ def ended(monkeypatch, capsys, raised: BaseException, *arguments: str) -> tuple[
 
     monkeypatch.setattr(commands, "plan", fail)
     monkeypatch.setattr(sys, "argv", ["synthgen", "plan", "rows.parquet", *arguments])
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with pytest.raises(SystemExit) as stop:
         cli.main()
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # nothing may interrupt the end, which this is not
     seen = capsys.readouterr()
     return int(stop.value.code or 0), seen.out, seen.err
 
@@ -36,6 +39,7 @@ def ended(monkeypatch, capsys, raised: BaseException, *arguments: str) -> tuple[
         (FileNotFoundError(errno.ENOENT, "No such file", "secret cell"), 1, "this is a bug: FileNotFoundError"),
         (OSError(errno.ENOSPC, "No space left on device", "/data/x"), 4, "/data/x: No space left on device; nothing"),
         (PermissionError(errno.EACCES, "Permission denied", "/data/x"), 4, "/data/x: Permission denied"),
+        (SystemExit(0), 5, "of your own ended the process in mid-run"),
         (MemoryError(), 5, "not enough memory; nothing was published"),
         (KeyboardInterrupt(), 130, "interrupted; nothing was published"),
     ],
@@ -54,6 +58,27 @@ def test_an_exception_is_one_line_and_a_code(monkeypatch, capsys, raised, code, 
     found = json.loads(out)["error"]
     assert (got, found["exit_code"]) == (code, code)
     assert says in found["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (("--engine", "road_kit:Leaves"), 5, "engine 'road_kit:Leaves' failed: SystemExit at road_kit.py:"),
+        (("--engine", "road_kit:LeavesLate"), 5, "engine 'road_kit:LeavesLate' failed: SystemExit at road_kit.py:"),
+        (("--estimator", "road_kit:LeavingLearner"), 2, "estimator LeavingLearner failed: SystemExit at road_kit.py:"),
+    ],
+)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_code_of_one_s_own_that_exits_is_no_run_that_went_well(tmp_path: Path, options, code, says, jobs) -> None:
+    """Red when the exit is let through: 0 says that all is done, 7 that there is no lift."""
+    frame().to_parquet(tmp_path / "fraud.parquet")
+    done = command(
+        *("balance", tmp_path / "fraud.parquet", "--label", "fraud", "--engine", "smote", "--jobs", jobs, "--json"),
+        *options,
+        code=code,
+    )
+    assert says in json.loads(done.stdout)["error"]["message"]
+    assert not (tmp_path / "fraud-balanced" / "current").exists()
 
 
 def test_a_message_cannot_steer_the_terminal(monkeypatch, capsys) -> None:
