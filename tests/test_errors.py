@@ -40,7 +40,8 @@ def test_every_error_has_its_place_and_exit_code(error: type[SynthgenError], par
 
 
 def test_the_tree_is_whole_and_drawn() -> None:
-    found = {value for _, value in inspect.getmembers(errors, inspect.isclass)}
+    defined = (value for _, value in inspect.getmembers(errors, inspect.isclass))
+    found = {value for value in defined if value.__module__ == errors.__name__}
     assert found == {error for error, _, _ in TREE}
     for error in found:
         assert error.__name__ in str(errors.__doc__)
