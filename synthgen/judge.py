@@ -24,8 +24,8 @@ from synthgen.data.kinds import Dataset
 from synthgen.data.parquet import FOOTER_KEY
 from synthgen.data.read import cleaned, read_table
 from synthgen.data.schema import find_label
-from synthgen.engines import load_engine
-from synthgen.engines.base import Engine, Informed
+from synthgen.engines import load_engine, own_engine
+from synthgen.engines.base import Engine, Informed, class_path
 from synthgen.engines.chooser import WINNER, Chooser
 from synthgen.engines.mixed import GENERATOR, Mixed
 from synthgen.errors import ConfigError, DataError, PublishError
@@ -107,8 +107,9 @@ def draw(model: Path, label: str, n: int, *, seed: int, out: Path, trusted: tupl
         raise ConfigError(f"no model makes rows of class {label!r}; there are models for: {made}")
     saved, drawn = shards.folder / "model" / plan.unit_of(known).name, derive(seed, "sample", text_of(known))
     generator, saved = _generator(load_engine(saved, trusted=trusted), saved)
-    _check_room(generator.sample(known, min(n, _FEW), seed=drawn), n)
-    rows = generator.sample(known, n, seed=drawn)
+    with own_engine(class_path(generator)):
+        _check_room(generator.sample(known, min(n, _FEW), seed=drawn), n)
+        rows = generator.sample(known, n, seed=drawn)
     table = drawn_table(rows, saved, seed=drawn) if isinstance(rows, ImageDataset) else rows.to_arrow()
     with _whole(out) as partial, pq.ParquetWriter(partial, table.schema) as writer:
         writer.write_table(table)

@@ -6,7 +6,6 @@ May import planning, data, engines and seeding.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -14,12 +13,12 @@ from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset, Modality
 from synthgen.data.schema import Label, shown
-from synthgen.engines import engine_info, make_engine
+from synthgen.engines import engine_info, make_engine, own_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.engines.choose import AMOUNTS, Choice
 from synthgen.engines.image_catalog import image_engine_info, make_image_engine
 from synthgen.engines.tuned import modest
-from synthgen.errors import ConfigError, DataError, EngineError, own_code
+from synthgen.errors import ConfigError, DataError, EngineError
 from synthgen.planning import BalancePlan, FitUnit, Rung, SmallClass, with_units
 from synthgen.seeding import derive
 
@@ -123,8 +122,11 @@ def fit_unit(
     want = {label: plan.classes[label].add for label in unit.labels}
     context = replace(context, want=want, shares=plan.shares)
     engine = recipe.make(unit.engine, tuned=plan.tuned)
-    with _own(unit.engine):
-        return engine.fit(rows, seed=derive(seed, "fit", unit.name), context=context)
+    with own_engine(unit.engine):
+        engine = engine.fit(rows, seed=derive(seed, "fit", unit.name), context=context)
+    if not isinstance(engine, Engine):
+        raise EngineError(f"engine {unit.engine!r} failed: its fit returned a {type(engine).__name__}, not itself")
+    return engine
 
 
 def fit_all(
@@ -148,16 +150,12 @@ def sample_label(engine: Engine[Dataset], plan: BalancePlan, label: Label, *, se
 
     Rows that are real ones again say so.
     """
-    with _own(plan.unit_of(label).engine):
-        rows = engine.sample(label, _count(engine, plan, label), seed=sample_seed(seed, label, draw))
-    if engine.info.origin == "repeated" and rows.repeated is None:
-        return rows.as_repeats()
-    return rows
-
-
-def _own(engine: str) -> AbstractContextManager[None]:
-    """Name what a class of the user's raises; the errors of the built-in engines are bugs of ours."""
-    return own_code(f"engine {engine!r} failed", EngineError) if ":" in engine else nullcontext()
+    name = plan.unit_of(label).engine
+    with own_engine(name):
+        rows, info = engine.sample(label, _count(engine, plan, label), seed=sample_seed(seed, label, draw)), engine.info
+    if not isinstance(rows, TabularDataset | ImageDataset):
+        raise EngineError(f"engine {name!r} failed: its sample returned a {type(rows).__name__}, no data set")
+    return rows.as_repeats() if info.origin == "repeated" and rows.repeated is None else rows
 
 
 def sample_seed(seed: int, label: Label, draw: int = 0) -> int:

@@ -103,18 +103,27 @@ def folds(dataset: Rows, *, n_folds: int, seed: int, group: str | None = None) -
 
     Every split's holdout is one fold. Raises ConfigError for fewer than 2 folds or an unusable ``group``.
     """
+    keys, notes = row_keys(dataset, group=group)
+    fold = dealt(keys, dataset.label_codes, n_folds=n_folds, seed=seed)
+    return [Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k), notes) for k in range(n_folds)]
+
+
+def dealt(keys: np.ndarray, codes: np.ndarray, *, n_folds: int, seed: int) -> np.ndarray:
+    """Return (N,) the fold of each row, of what must stay together (N,) and class codes (N,), as ``folds`` deals them.
+
+    A class is dealt alike whatever larger classes there are beside it. Raises ConfigError for fewer than 2 folds.
+    """
     if n_folds < 2:
         raise ConfigError(f"there must be 2 folds or more, got {n_folds}")
-    keys, notes = row_keys(dataset, group=group)
     draw = mix(keys + np.uint64(derive(seed, "folds")))
-    together = _together(draw, dataset.label_codes)
-    fold = np.zeros(len(dataset), dtype=np.int16 if n_folds < 2**15 else np.int64)
-    for code in np.unique(dataset.label_codes):
+    together = _together(draw, codes)
+    fold = np.zeros(len(codes), dtype=np.int16 if n_folds < 2**15 else np.int64)
+    for code in np.unique(codes):
         members = np.flatnonzero(together.home == code)
         members = members[np.argsort(draw[members])]
         fold[members] = (np.arange(len(members)) + derive(seed, "deal", int(code)) % n_folds) % n_folds
     fold[together.rows] = fold[together.first]
-    return [Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k), notes) for k in range(n_folds)]
+    return fold
 
 
 @dataclass(frozen=True)

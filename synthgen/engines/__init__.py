@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -24,7 +25,7 @@ from synthgen.engines.base import (
     write_state,
 )
 from synthgen.engines.catalog import CATALOG, LOADABLE, RAW, Row
-from synthgen.errors import ConfigError, EngineError
+from synthgen.errors import ConfigError, EngineError, SynthgenError, own_code
 
 __all__ = [
     "ENGINES",
@@ -34,6 +35,7 @@ __all__ = [
     "engine_info",
     "load_engine",
     "make_engine",
+    "own_engine",
     "save_engine",
 ]
 
@@ -62,6 +64,9 @@ def build_engine(name: str, row: Row | None, options: Mapping[str, object]) -> E
     fixed = dict(row.options) if row else {}
     try:
         engine = build(**{**fixed, **options})
+        whole = isinstance(engine, Engine)  # which asks for its facts
+    except SynthgenError:
+        raise
     except (TypeError, ValueError) as error:
         given = ", ".join(sorted(options)) or "none"
         raise ConfigError(f"engine {name!r} does not take these options ({given}): {error}") from error
@@ -69,7 +74,7 @@ def build_engine(name: str, row: Row | None, options: Mapping[str, object]) -> E
         if row or isinstance(error, MemoryError):
             raise
         raise ConfigError(f"engine {name!r} could not be made ({type(error).__name__}: {error})") from error
-    if not isinstance(engine, Engine):
+    if not whole:
         raise ConfigError(f"{name!r} is not an engine: it needs info, fit, sample, save and load")
     return engine
 
@@ -86,10 +91,18 @@ def engine_info(name: str) -> EngineInfo:
     return CATALOG[name].info if name in CATALOG else make_engine(name).info
 
 
+def own_engine(name: str) -> AbstractContextManager[None]:
+    """Let what an engine of the user's raises come out as EngineError that names it, by "pkg.mod:Class"; what a
+    built-in one raises is a bug of ours."""
+    own = ":" in name and name not in LOADABLE
+    return own_code(f"engine {name!r} failed", EngineError) if own else nullcontext()
+
+
 def save_engine(engine: Engine[Data], folder: Path) -> None:
     """Save an engine so that ``load_engine`` finds its class, also one that writes no engine.json of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    engine.save(folder)
+    with own_engine(class_path(engine)):
+        engine.save(folder)
     if not (folder / ENGINE_FILE).exists():
         write_state(folder, engine, {})
 
@@ -107,7 +120,9 @@ def load_engine(folder: str | Path, *, trusted: Sequence[str] = ()) -> Engine:
             f"{folder / ENGINE_FILE} names the class {path!r}, which is not part of synthgen; "
             f"load it with trusted=[{path!r}] if it is yours"
         )
-    engine = cast("type[Engine]", _resolve(path)).load(folder)
+    found = cast("type[Engine]", _resolve(path))
+    with own_engine(path):
+        engine = found.load(folder)
     if path not in LOADABLE and class_path(engine) != path:
         raise EngineError(f"{path!r} loaded an engine of another class, {class_path(engine)!r}")
     return engine
@@ -119,7 +134,7 @@ def _resolve(target: str) -> object:
         found: object = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except MemoryError:
+    except (SynthgenError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # whatever a module of the user's raises, and a script's sys.exit
         raise ConfigError(f"engine {target!r} cannot be imported ({type(error).__name__}: {error})") from error

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from synthgen.data.dataset import TabularDataset
-from synthgen.errors import ConfigError, own_code
+from synthgen.errors import ConfigError, SynthgenError, own_code
 from synthgen.quality.matrix import Matrix, fit_features
 from synthgen.seeding import derive
 
@@ -65,7 +65,7 @@ def load_estimator(spec: str) -> MakeEstimator:
         raise ConfigError(f"estimator {spec!r}: write pkg.mod:make, a function that returns an unfitted classifier")
     try:
         make = getattr(importlib.import_module(module), name)
-    except MemoryError:
+    except (SynthgenError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # whatever a module of the user's raises, and a script's sys.exit
         raise ConfigError(f"estimator {spec!r} cannot be imported ({type(error).__name__}: {error})") from error
@@ -80,7 +80,7 @@ def load_estimator(spec: str) -> MakeEstimator:
 def _made(make: MakeEstimator, name: str) -> Classifier:
     try:
         return make()
-    except MemoryError:
+    except (SynthgenError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
         told = f"{type(error).__name__}: {error}"

@@ -15,7 +15,7 @@ from synthgen.data.dataset import counts_of
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset
 from synthgen.data.schema import Label
-from synthgen.data.split import Split, folds
+from synthgen.data.split import Split, dealt, folds, row_keys
 from synthgen.errors import DataError
 from synthgen.quality.downstream import thinned
 from synthgen.quality.rules import LEAST_ROWS, Gate
@@ -97,8 +97,7 @@ def deals(
 ) -> list[list[Split]]:
     """Return the folds of each repeat of a cross-fit: as many as the gate asks for, fewer where fewer than two of the
     classes have so many of the ``counts``."""
-    n_folds = max(LEAST_ROWS, min(gate.folds, sorted(counts.values())[-2]))
-    seeds = [derive(seed, "repeat", repeat) for repeat in range(gate.repeats)]
+    n_folds, seeds = _deals(counts, gate, seed)
     return [folds(rows, n_folds=n_folds, seed=one, group=group) for one in seeds]
 
 
@@ -108,11 +107,23 @@ def fewest_learnt(rows: Dataset, gate: Gate, *, seed: int, group: str | None = N
     Of classes too large for it to matter it is what an even deal leaves.
     """
     counts = rows.counts()
-    small = rows.take(np.flatnonzero(np.bincount(rows.label_codes, minlength=len(counts))[rows.label_codes] < _SMALL))
-    dealt = [fold.train for deal in deals(small, counts, gate, seed=seed, group=group) for fold in deal]
-    least = np.min([np.bincount(small.label_codes[train], minlength=len(counts)) for train in dealt], axis=0)
-    even = {label: n - math.ceil(n / gate.folds) for label, n in counts.items()}
-    return even | {label: int(few) for label, few in zip(rows.classes, least, strict=True) if counts[label] < _SMALL}
+    learnt = {label: n - math.ceil(n / gate.folds) for label, n in counts.items()}
+    small = [k for k, label in enumerate(rows.classes) if counts[label] < _SMALL]
+    own = np.isin(rows.label_codes, small)
+    keys, codes = row_keys(rows, group=group)[0][own], rows.label_codes[own]
+    n_folds, seeds = _deals(counts, gate, seed)
+    for fold in (dealt(keys, codes, n_folds=n_folds, seed=one) for one in seeds):
+        for code in small:
+            held = int(np.bincount(fold[codes == code], minlength=1).max())
+            label = rows.classes[code]
+            learnt[label] = min(learnt[label], counts[label] - held)
+    return learnt
+
+
+def _deals(counts: Mapping[Label, int], gate: Gate, seed: int) -> tuple[int, list[int]]:
+    """How many folds, and the seed of each repeat."""
+    n_folds = max(LEAST_ROWS, min(gate.folds, sorted(counts.values())[-2]))
+    return n_folds, [derive(seed, "repeat", repeat) for repeat in range(gate.repeats)]
 
 
 def judged_of(codes: np.ndarray, n_classes: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -80,13 +80,6 @@ class Leaves(Harmful):
         sys.exit(0)
 
 
-class LeavesLate(Harmful):
-    """Ends the process when asked for rows."""
-
-    def sample(self, label: object, n: int, *, seed: int) -> TabularDataset:
-        sys.exit(0)
-
-
 class LeavingLearner:
     """An estimator that ends the process when asked."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from quality_kit import NONE, QUICK, REPEATED, WEIGHTS, arms, real_rows, repeated, table
 
-from synthgen.data.dataset import TabularDataset
+from synthgen.data.dataset import TabularDataset, from_table
 from synthgen.quality import cells, evidence, seen, stats
 from synthgen.quality.downstream import Panel, predict
 from synthgen.quality.gate import Arm, Drawer, Gate, assess, fixed_arm
@@ -37,6 +38,27 @@ def test_a_class_past_the_limit_is_thinned_and_the_others_stay_whole() -> None:
     assert np.array_equal(part.dataset.label_codes, train.label_codes[part.rows])
     assert least.dataset.counts() == {0: 700, 1: 60}
     assert "works with 360 of the training rows: a class of more than 300 is thinned" in part.notes[0]
+
+
+@pytest.mark.parametrize("group", [None, "x0"])
+@pytest.mark.parametrize("most", [10_000, 200])
+def test_what_a_fold_leaves_is_told_of_the_folds_that_are_dealt(
+    group: str | None, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 40 rare rows 25 are equal: whether they stay together is for all rows to say, not for the small classes.
+
+    Mutants: take the keys of the small classes' rows alone; an even deal."""
+    monkeypatch.setattr(seen, "_SMALL", most)  # so that the large class is dealt, or is not
+    train = table(3000, 40)
+    values = train.table.to_pandas()
+    rare = values.index[values["label"] == 1]
+    values.loc[rare[:25]] = values.loc[rare[:1]].to_numpy()
+    train = from_table(pa.Table.from_pandas(values), label="label")
+    gate = Gate(repeats=3)
+    dealt = seen.deals(train, train.counts(), gate, seed=5, group=group)
+    least = min(int(np.sum(train.label_codes[fold.train] == 1)) for deal in dealt for fold in deal)
+    assert least <= 15
+    assert seen.fewest_learnt(train, gate, seed=5, group=group)[1] == least
 
 
 @pytest.mark.usefixtures("few")
