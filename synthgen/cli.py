@@ -362,14 +362,15 @@ def main() -> NoReturn:
             "EngineError",
         )
     except SystemExit as error:  # nothing of ours exits in there, and its code would be read as one of ours
-        if not isinstance(error.__context__, BrokenPipeError):  # typer's answer to a reader that has seen enough
-            show_traceback(error)
-            fail(
-                "a class or a function of your own ended the process in mid-run (SYNTHGEN_DEBUG=1 shows where); "
-                "nothing was published: let it raise an error instead",
-                5,
-                "EngineError",
-            )
+        if isinstance(error.__context__, BrokenPipeError):  # typer's answer to a reader that is gone: not all is told
+            raise
+        show_traceback(error)
+        fail(
+            "a class or a function of your own ended the process in mid-run (SYNTHGEN_DEBUG=1 shows where); nothing "
+            "was published: let it raise an error instead",
+            5,
+            "EngineError",
+        )
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
             usage(error)

@@ -124,8 +124,8 @@ def fit_unit(
     engine = recipe.make(unit.engine, tuned=plan.tuned)
     with own_engine(unit.engine):
         engine = engine.fit(rows, seed=derive(seed, "fit", unit.name), context=context)
-    if not isinstance(engine, Engine):
-        raise EngineError(f"engine {unit.engine!r} failed: its fit returned a {type(engine).__name__}, not itself")
+        if not isinstance(engine, Engine):  # which may ask for its facts
+            raise EngineError(f"engine {unit.engine!r} failed: its fit returned a {type(engine).__name__}, not itself")
     return engine
 
 

@@ -64,7 +64,7 @@ def build_engine(name: str, row: Row | None, options: Mapping[str, object]) -> E
     fixed = dict(row.options) if row else {}
     try:
         engine = build(**{**fixed, **options})
-        whole = isinstance(engine, Engine)  # which asks for its facts
+        whole = isinstance(engine, Engine) and isinstance(engine.info, EngineInfo)
     except SynthgenError:
         raise
     except (TypeError, ValueError) as error:
@@ -103,8 +103,8 @@ def save_engine(engine: Engine[Data], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with own_engine(class_path(engine)):
         engine.save(folder)
-    if not (folder / ENGINE_FILE).exists():
-        write_state(folder, engine, {})
+        if not (folder / ENGINE_FILE).exists():
+            write_state(folder, engine, {})
 
 
 def load_engine(folder: str | Path, *, trusted: Sequence[str] = ()) -> Engine:

@@ -94,6 +94,21 @@ def test_a_file_that_may_not_be_read_is_the_input_s_error(tmp_path: Path, monkey
     assert "loop.parquet does not exist" in command("plan", loop, code=3).stderr
 
 
+def test_a_run_whose_reader_is_gone_is_none_that_went_well(tmp_path: Path) -> None:
+    """Red when what is left undone, or untold, ends as 0: a gate behind a pipe would be green."""
+    frame().to_parquet(tmp_path / "fraud.parquet")
+    here = Path(__file__).parents[2]
+    script = f"{sys.executable} -m synthgen balance fraud.parquet --label fraud --engine smote --holdout 0"
+    done = subprocess.run(
+        ["bash", "-c", f"{script} 2>&1 | true; exit ${{PIPESTATUS[0]}}"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(here), "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert not (tmp_path / "fraud-balanced" / "current").exists()
+
+
 def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
     frame().to_parquet(tmp_path / "rows.parquet")
     here = Path(__file__).parents[2]

@@ -49,6 +49,14 @@ class NoSelf(Harmful):
         """Forget to return itself."""
 
 
+class LateFacts(Harmful):
+    @property
+    def info(self) -> EngineInfo:  # type: ignore[override]
+        if hasattr(self, "train"):
+            raise RuntimeError("secret cell")
+        return Harmful.info
+
+
 class Words(Harmful):
     def fit(self, train: TabularDataset, *, seed: int, context: FitContext | None = None) -> Self:
         raise DataError("in words of its own")
@@ -60,12 +68,16 @@ class Facts(Harmful):
         raise RuntimeError("no facts yet")
 
 
+class NoFacts(Harmful):
+    info = None  # type: ignore[assignment]
+
+
 class Refuses(Harmful):
     def __init__(self) -> None:
         raise EngineError("in words of its own")
 
 
-@pytest.mark.parametrize("engine", [Fit, Sample, Save, Load, NoRows, NoSelf])
+@pytest.mark.parametrize("engine", [Fit, Sample, Save, Load, LateFacts, NoRows, NoSelf])
 def test_what_fails_in_mid_run_is_the_engine_s_own_error(tmp_path: Path, engine: type) -> None:
     """Red when it ends as a bug of ours, or with words that may quote rows."""
     name = f"test_own_engines:{engine.__name__}"
@@ -82,6 +94,8 @@ def test_an_engine_s_own_error_passes_and_what_cannot_be_made_is_explained(tmp_p
         engine_info("test_own_engines:Refuses")
     with pytest.raises(ConfigError, match=r"'test_own_engines:Facts' could not be made \(RuntimeError: no facts yet\)"):
         engine_info("test_own_engines:Facts")
+    with pytest.raises(ConfigError, match="'test_own_engines:NoFacts' is not an engine: it needs info"):
+        engine_info("test_own_engines:NoFacts")
 
 
 def test_drawing_more_rows_names_the_engine_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
