@@ -11,8 +11,8 @@ from typing import Annotated, NoReturn, Optional
 
 import typer
 
-from synthgen.console.ending import bug, fail, show_traceback, usage
-from synthgen.errors import SynthgenError
+from synthgen.console.ending import Untold, bug, fail, leave, show_traceback, untold, usage
+from synthgen.errors import DISK, SynthgenError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -327,12 +327,15 @@ def _root(
 
 _INTERRUPTED = 130
 # what a disk, a quota or a limit of the machine says anywhere: no bug, and no fault of the input
-_SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE)
+_SURROUNDINGS = (*DISK, errno.EACCES, errno.EPERM, errno.EMFILE)
 
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 a bug, else the error's own code; 130 when interrupted."""
     code = 0
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller; no file of ours may get its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     try:
         code = app(standalone_mode=False) or 0
@@ -347,8 +350,8 @@ def main() -> NoReturn:
             # by SIGINT instead of our exit code; and nothing may interrupt the end
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         fail("interrupted; nothing was published. The same command resumes", _INTERRUPTED, "Interrupted")
-    except BrokenPipeError:  # a reader such as head has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Untold as error:
+        untold(error)
     except OSError as error:
         if error.errno not in _SURROUNDINGS:
             bug(error)
@@ -363,7 +366,7 @@ def main() -> NoReturn:
         )
     except SystemExit as error:  # nothing of ours exits in there, and its code would be read as one of ours
         if isinstance(error.__context__, BrokenPipeError):  # typer's answer to a reader that is gone: not all is told
-            raise
+            leave(1)
         show_traceback(error)
         fail(
             "a class or a function of your own ended the process in mid-run (SYNTHGEN_DEBUG=1 shows where); nothing "
@@ -375,4 +378,4 @@ def main() -> NoReturn:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of typer's
             usage(error)
         bug(error)
-    sys.exit(code)
+    leave(code)

@@ -13,6 +13,7 @@ SynthgenError
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,17 +68,25 @@ class GateFailed(SynthgenError):
     exit_code = 6
 
 
+# what a disk or a quota says anywhere, also to code of the user's: no fault of that code
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
 @contextmanager
-def own_code(failed: str, kind: type[SynthgenError]) -> Iterator[None]:
+def own_code(failed: str, kind: type[SynthgenError], *, sees_rows: bool = True) -> Iterator[None]:
     """Let what code of the user's raises come out as ``kind``, also where it exits, as a script does.
 
-    It is named by its type and place alone, for an exception's words may quote rows.
+    Where it sees rows, it is named by its type and place alone, for an exception's words may quote them.
     """
     try:
         yield
     except (SynthgenError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
+        if isinstance(error, OSError) and error.errno in DISK:
+            raise
+        if not sees_rows:
+            raise kind(f"{failed} ({type(error).__name__}: {error})") from error
         place = traceback.extract_tb(error.__traceback__)[-1]
         told = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
         raise kind(f"{failed}: {told} (SYNTHGEN_DEBUG=1 shows the traceback)") from error

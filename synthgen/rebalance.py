@@ -13,7 +13,7 @@ from synthgen.data.dataset import TabularDataset, text_of
 from synthgen.data.images import ImageDataset
 from synthgen.data.kinds import Dataset, Modality
 from synthgen.data.schema import Label, shown
-from synthgen.engines import engine_info, make_engine, own_engine
+from synthgen.engines import engine_info, is_engine, make_engine, own_engine
 from synthgen.engines.base import Engine, FitContext
 from synthgen.engines.choose import AMOUNTS, Choice
 from synthgen.engines.image_catalog import image_engine_info, make_image_engine
@@ -124,7 +124,7 @@ def fit_unit(
     engine = recipe.make(unit.engine, tuned=plan.tuned)
     with own_engine(unit.engine):
         engine = engine.fit(rows, seed=derive(seed, "fit", unit.name), context=context)
-        if not isinstance(engine, Engine):  # which may ask for its facts
+        if not is_engine(engine):
             raise EngineError(f"engine {unit.engine!r} failed: its fit returned a {type(engine).__name__}, not itself")
     return engine
 

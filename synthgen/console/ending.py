@@ -1,4 +1,7 @@
-"""How a run that fails ends: one line on stderr, the same as JSON where that was asked for, and the exit code."""
+"""How a run ends: after a failure one line on stderr, the same as JSON where that was asked for, and the exit code.
+
+No end depends on who still reads: a pipe that is gone, or a full disk behind it, changes no failure's code, and what
+went well but could not be told does not end as 0."""
 
 from __future__ import annotations
 
@@ -6,8 +9,33 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
+
+
+class Untold(Exception):
+    """What a command has to say cannot be written; what it did stands. Without words where its reader is gone."""
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Let what keeps stdout from being written come out as Untold, while it is known that all else is done."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as error:  # rich ends the process where its reader is gone
+        raise Untold from error
+    except OSError as error:
+        raise Untold(error.strerror) from error
+
+
+def untold(error: Untold) -> NoReturn:
+    """Exit after what could not be told: in silence where nobody reads, as after ``| head``."""
+    if not str(error):
+        leave(1)
+    fail(f"the command is done, but what it has to say cannot be written ({error})", 4, "PublishError")
 
 
 def fail(message: str, code: int, kind: str) -> NoReturn:
@@ -16,18 +44,35 @@ def fail(message: str, code: int, kind: str) -> NoReturn:
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(message.split())
     )
     if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"error": {"type": kind, "message": line, "exit_code": code}}) + "\n")
+        _say(sys.stdout, json.dumps({"error": {"type": kind, "message": line, "exit_code": code}}))
     spelling = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(f"error: {line}\n".encode(spelling, "backslashreplace").decode(spelling))
+    _say(sys.stderr, f"error: {line}".encode(spelling, "backslashreplace").decode(spelling))
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with nothing left to write: what the interpreter cannot flush at its own end turns any code into 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
+
+
+def _say(stream: TextIO, line: str) -> None:
+    with suppress(OSError):  # the code tells it
+        stream.write(line + "\n")
+        stream.flush()
 
 
 def usage(error: Exception) -> NoReturn:
     """Show a wrong use of the command line as typer does."""
     if "--json" in sys.argv or not hasattr(error, "show"):
         fail(str(error.format_message()), int(error.exit_code), "ConfigError")  # type: ignore[attr-defined]
-    error.show()
-    sys.exit(int(error.exit_code))  # type: ignore[attr-defined]
+    with suppress(OSError, SystemExit):
+        error.show()
+    leave(int(error.exit_code))  # type: ignore[attr-defined]
 
 
 def show_traceback(error: BaseException) -> None:

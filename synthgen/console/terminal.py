@@ -16,6 +16,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from synthgen.console.ending import telling
+
 _EVERY_SECONDS = 5.0
 
 
@@ -26,14 +28,17 @@ def clean(value: object) -> str:
 
 def show_json(data: object) -> None:
     """Print one JSON object on stdout."""
-    sys.stdout.write(json.dumps(data, ensure_ascii=True, allow_nan=False) + "\n")
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False)
+    with telling():
+        sys.stdout.write(text + "\n")
 
 
 def show_lines(lines: Iterable[str]) -> None:
     """Print lines on stdout, wrapped to the terminal."""
     console = Console(highlight=False)
-    for line in lines:
-        console.print(Text(clean(line)), soft_wrap=not console.is_terminal)
+    with telling():
+        for line in lines:
+            console.print(Text(clean(line)), soft_wrap=not console.is_terminal)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> None:
@@ -44,7 +49,8 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 110
-    Console(highlight=False, width=width).print(table)
+    with telling():
+        Console(highlight=False, width=width).print(table)
 
 
 class Reporter:

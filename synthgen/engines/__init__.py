@@ -25,7 +25,7 @@ from synthgen.engines.base import (
     write_state,
 )
 from synthgen.engines.catalog import CATALOG, LOADABLE, RAW, Row
-from synthgen.errors import ConfigError, EngineError, SynthgenError, own_code
+from synthgen.errors import ConfigError, EngineError, own_code
 
 __all__ = [
     "ENGINES",
@@ -33,6 +33,7 @@ __all__ = [
     "EngineInfo",
     "FitContext",
     "engine_info",
+    "is_engine",
     "load_engine",
     "make_engine",
     "own_engine",
@@ -61,22 +62,19 @@ def build_engine(name: str, row: Row | None, options: Mapping[str, object]) -> E
         if option in options:
             raise ConfigError(f"engine {name!r} does not take the option {option!r}: its name says which engine it is")
     build = cast("Callable[..., Engine]", _resolve(row.builder if row else name))
-    fixed = dict(row.options) if row else {}
+    given = ", ".join(sorted(options))
+    if row is None:
+        failed = f"engine {name!r} could not be made" + (f" with {given}" if given else "")
+        with own_code(failed, ConfigError, sees_rows=False):
+            engine = build(**options)
+            whole = is_engine(engine)
+        if not whole:
+            raise ConfigError(f"{name!r} is not an engine: it needs info (an EngineInfo), fit, sample, save and load")
+        return engine
     try:
-        engine = build(**{**fixed, **options})
-        whole = isinstance(engine, Engine) and isinstance(engine.info, EngineInfo)
-    except SynthgenError:
-        raise
+        return build(**{**row.options, **options})
     except (TypeError, ValueError) as error:
-        given = ", ".join(sorted(options)) or "none"
-        raise ConfigError(f"engine {name!r} does not take these options ({given}): {error}") from error
-    except (Exception, SystemExit) as error:
-        if row or isinstance(error, MemoryError):
-            raise
-        raise ConfigError(f"engine {name!r} could not be made ({type(error).__name__}: {error})") from error
-    if not whole:
-        raise ConfigError(f"{name!r} is not an engine: it needs info, fit, sample, save and load")
-    return engine
+        raise ConfigError(f"engine {name!r} does not take these options ({given or 'none'}): {error}") from error
 
 
 def make_raw(name: str) -> Engine:
@@ -84,6 +82,11 @@ def make_raw(name: str) -> Engine:
     if name not in RAW:
         raise ConfigError(f"no generator is called {name!r}; generators are: {', '.join(RAW)}")
     return cast("Callable[[], Engine]", _resolve(RAW[name]))()
+
+
+def is_engine(made: object) -> bool:
+    """Return whether an object has what an engine needs, its facts among it, which it is asked for."""
+    return isinstance(made, Engine) and isinstance(made.info, EngineInfo)
 
 
 def engine_info(name: str) -> EngineInfo:
@@ -130,14 +133,10 @@ def load_engine(folder: str | Path, *, trusted: Sequence[str] = ()) -> Engine:
 
 def _resolve(target: str) -> object:
     module, _, name = target.partition(":")
-    try:
+    with own_code(f"engine {target!r} cannot be imported", ConfigError, sees_rows=False):
         found: object = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (SynthgenError, MemoryError):
-        raise
-    except (Exception, SystemExit) as error:  # whatever a module of the user's raises, and a script's sys.exit
-        raise ConfigError(f"engine {target!r} cannot be imported ({type(error).__name__}: {error})") from error
     return found
 
 

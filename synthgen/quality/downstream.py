@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from synthgen.data.dataset import TabularDataset
-from synthgen.errors import ConfigError, SynthgenError, own_code
+from synthgen.errors import ConfigError, own_code
 from synthgen.quality.matrix import Matrix, fit_features
 from synthgen.seeding import derive
 
@@ -63,12 +63,8 @@ def load_estimator(spec: str) -> MakeEstimator:
     module, colon, name = spec.partition(":")
     if not (colon and module and name):
         raise ConfigError(f"estimator {spec!r}: write pkg.mod:make, a function that returns an unfitted classifier")
-    try:
+    with own_code(f"estimator {spec!r} cannot be imported", ConfigError, sees_rows=False):
         make = getattr(importlib.import_module(module), name)
-    except (SynthgenError, MemoryError):
-        raise
-    except (Exception, SystemExit) as error:  # whatever a module of the user's raises, and a script's sys.exit
-        raise ConfigError(f"estimator {spec!r} cannot be imported ({type(error).__name__}: {error})") from error
     if not callable(make):
         raise ConfigError(f"estimator {spec!r} is a {type(make).__name__}; it must be a function without arguments")
     made = _made(make, repr(spec))
@@ -78,16 +74,8 @@ def load_estimator(spec: str) -> MakeEstimator:
 
 
 def _made(make: MakeEstimator, name: str) -> Classifier:
-    try:
+    with own_code(f"estimator {name} could not be made by a call without arguments", ConfigError, sees_rows=False):
         return make()
-    except (SynthgenError, MemoryError):
-        raise
-    except (Exception, SystemExit) as error:
-        told = f"{type(error).__name__}: {error}"
-        raise ConfigError(
-            f"estimator {name} could not be made ({told}); it must be a function without arguments that returns an "
-            "unfitted classifier"
-        ) from error
 
 
 @contextmanager

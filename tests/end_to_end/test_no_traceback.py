@@ -94,31 +94,59 @@ def test_a_file_that_may_not_be_read_is_the_input_s_error(tmp_path: Path, monkey
     assert "loop.parquet does not exist" in command("plan", loop, code=3).stderr
 
 
+def shell(folder: Path, line: str, *, buffered: bool = True) -> tuple[int, str]:
+    """Run a line of bash in which ``synthgen`` is ours; return its exit code and what it says on stderr."""
+    done = subprocess.run(
+        ["bash", "-c", f'synthgen() {{ "{sys.executable}" -m synthgen "$@"; }}; {line}'],
+        cwd=folder,
+        env={
+            "PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}",
+            "PATH": "/usr/bin:/bin",
+            **({} if buffered else {"PYTHONUNBUFFERED": "1"}),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+BALANCE = "synthgen balance fraud.parquet --label fraud --engine smote --holdout 0 --jobs 1"
+FULL = "error: the command is done, but what it has to say cannot be written (No space left on device)\n"
+MISSING = "error: nowhere.parquet does not exist; name a file or folder of rows\n"
+FIRST = "exit ${PIPESTATUS[0]}"
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        (f"synthgen engines | true; {FIRST}", 1, ""),
+        (f"synthgen engines --json | true; {FIRST}", 1, ""),
+        (f"synthgen --help | true; {FIRST}", 1, ""),
+        (f"synthgen plan nowhere.parquet --json | true; {FIRST}", 3, MISSING),
+        (f"synthgen plan nowhere.parquet 2>&1 | true; {FIRST}", 3, ""),
+        (f"synthgen nonsense 2>&1 | true; {FIRST}", 2, ""),
+        ("synthgen engines >/dev/full", 4, FULL),
+        ("synthgen engines --json >/dev/full", 4, FULL),
+        ("synthgen engines >&-", 0, ""),
+        ("synthgen engines --json >&-", 0, ""),
+    ],
+)
+def test_output_that_cannot_be_written_changes_no_failure_s_code(tmp_path: Path, line, code, says, buffered) -> None:
+    """Red when an end says more than that, or Python's own 120 takes a code's place."""
+    assert shell(tmp_path, line, buffered=buffered) == (code, says)
+
+
+def test_a_run_that_published_is_not_said_to_have_not(tmp_path: Path) -> None:
+    """Red when a full disk behind stdout is taken for one under the shards."""
+    frame().to_parquet(tmp_path / "fraud.parquet")
+    assert shell(tmp_path, f"{BALANCE} --quiet >/dev/full") == (4, FULL)
+    assert (tmp_path / "fraud-balanced" / "current").exists()
+
+
 def test_a_run_whose_reader_is_gone_is_none_that_went_well(tmp_path: Path) -> None:
     """Red when what is left undone, or untold, ends as 0: a gate behind a pipe would be green."""
     frame().to_parquet(tmp_path / "fraud.parquet")
-    here = Path(__file__).parents[2]
-    script = f"{sys.executable} -m synthgen balance fraud.parquet --label fraud --engine smote --holdout 0"
-    done = subprocess.run(
-        ["bash", "-c", f"{script} 2>&1 | true; exit ${{PIPESTATUS[0]}}"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(here), "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"},
-        check=False,
-    )
-    assert done.returncode == 1
+    assert shell(tmp_path, f"{BALANCE} 2>&1 | true; {FIRST}", buffered=False) == (1, "")
     assert not (tmp_path / "fraud-balanced" / "current").exists()
-
-
-def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
-    frame().to_parquet(tmp_path / "rows.parquet")
-    here = Path(__file__).parents[2]
-    script = f"{sys.executable} -m synthgen engines; true"
-    done = subprocess.run(
-        ["bash", "-c", f"({script}) 2>err | true; cat err"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(here), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +12,7 @@ from road_kit import Harmful, frame
 from run_kit import quick
 
 from synthgen.data.dataset import TabularDataset
-from synthgen.engines import engine_info
+from synthgen.engines import engine_info, save_engine
 from synthgen.engines.base import EngineInfo, FitContext
 from synthgen.errors import ConfigError, DataError, EngineError
 from synthgen.judge import draw
@@ -57,6 +59,17 @@ class LateFacts(Harmful):
         return Harmful.info
 
 
+class NoLateFacts(Harmful):
+    @property
+    def info(self) -> EngineInfo:  # type: ignore[override]
+        return None if hasattr(self, "train") else Harmful.info  # type: ignore[return-value]
+
+
+class FullDisk(Harmful):
+    def save(self, folder: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
 class Words(Harmful):
     def fit(self, train: TabularDataset, *, seed: int, context: FitContext | None = None) -> Self:
         raise DataError("in words of its own")
@@ -77,7 +90,7 @@ class Refuses(Harmful):
         raise EngineError("in words of its own")
 
 
-@pytest.mark.parametrize("engine", [Fit, Sample, Save, Load, LateFacts, NoRows, NoSelf])
+@pytest.mark.parametrize("engine", [Fit, Sample, Save, Load, LateFacts, NoLateFacts, NoRows, NoSelf])
 def test_what_fails_in_mid_run_is_the_engine_s_own_error(tmp_path: Path, engine: type) -> None:
     """Red when it ends as a bug of ours, or with words that may quote rows."""
     name = f"test_own_engines:{engine.__name__}"
@@ -96,6 +109,11 @@ def test_an_engine_s_own_error_passes_and_what_cannot_be_made_is_explained(tmp_p
         engine_info("test_own_engines:Facts")
     with pytest.raises(ConfigError, match="'test_own_engines:NoFacts' is not an engine: it needs info"):
         engine_info("test_own_engines:NoFacts")
+
+
+def test_a_full_disk_is_no_fault_of_the_engine_s(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left on device"):
+        save_engine(FullDisk(), tmp_path)
 
 
 def test_drawing_more_rows_names_the_engine_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

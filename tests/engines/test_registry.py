@@ -229,7 +229,7 @@ class Picky(Oversample):
 def test_a_class_of_ones_own_has_options_of_any_name_and_its_errors_are_told() -> None:
     own = f"{__name__}:Picky"
     assert isinstance(make_engine(own, name="own"), Picky)
-    with pytest.raises(ConfigError, match=r"does not take these options \(name\): no such name: x"):
+    with pytest.raises(ConfigError, match=r"Picky' could not be made with name \(ValueError: no such name: x\)"):
         make_engine(own, name="x")
 
 

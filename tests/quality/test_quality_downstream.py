@@ -228,7 +228,7 @@ def test_an_estimator_without_sample_weight_joins_and_a_broken_one_is_named() ->
         ("math:nope", "cannot be imported"),
         ("math:pi", "is a float"),
         ("builtins:dict", "needs fit and predict_proba"),
-        ("os:system", "estimator 'os:system' could not be made .TypeError: .* must be a function without arguments"),
+        ("os:system", "'os:system' could not be made by a call without arguments .TypeError: "),
     ],
 )
 def test_an_estimator_that_cannot_be_had_is_explained(spec: str, message: str) -> None:
@@ -246,7 +246,7 @@ def test_a_module_that_fails_is_explained(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=rf"fails_{raised}:make' cannot be imported .{raised}"):
         load_estimator(f"fails_{raised}:make")
-    with pytest.raises(ConfigError, match=rf"makes_{raised}:make' could not be made .{raised}"):
+    with pytest.raises(ConfigError, match=rf"makes_{raised}:make' could not be made .*{raised}"):
         load_estimator(f"makes_{raised}:make")
     with pytest.raises(ConfigError, match=rf"fails_{raised}:Own' cannot be imported .{raised}"):
         make_engine(f"fails_{raised}:Own")
