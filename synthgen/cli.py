@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn, Optional
 
 import typer
 
-from synthgen.console.ending import Untold, bug, fail, leave, show_traceback, untold, usage
+from synthgen.console.ending import Untold, bug, fail, leave, show_traceback, usage
 from synthgen.errors import DISK, SynthgenError
 
 app = typer.Typer(
@@ -351,7 +351,7 @@ def main() -> NoReturn:
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         fail("interrupted; nothing was published. The same command resumes", _INTERRUPTED, "Interrupted")
     except Untold as error:
-        untold(error)
+        fail(str(error), 4, "PublishError")
     except OSError as error:
         if error.errno not in _SURROUNDINGS:
             bug(error)

@@ -125,7 +125,9 @@ def fit_unit(
     with own_engine(unit.engine):
         engine = engine.fit(rows, seed=derive(seed, "fit", unit.name), context=context)
         if not is_engine(engine):
-            raise EngineError(f"engine {unit.engine!r} failed: its fit returned a {type(engine).__name__}, not itself")
+            raise EngineError(
+                f"engine {unit.engine!r} failed: its fit returned a {type(engine).__name__}, no engine with its facts"
+            )
     return engine
 
 

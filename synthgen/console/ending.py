@@ -16,26 +16,23 @@ from typing import NoReturn, TextIO
 
 
 class Untold(Exception):
-    """What a command has to say cannot be written; what it did stands. Without words where its reader is gone."""
+    """What a command has to say cannot be written; what it did stands."""
 
 
 @contextmanager
 def telling() -> Iterator[None]:
-    """Let what keeps stdout from being written come out as Untold, while it is known that all else is done."""
+    """Let what keeps stdout from being written come out as Untold, while it is known that all else is done.
+
+    A reader that is gone is no such thing: as after ``| head``, it is left to end in silence.
+    """
     try:
         yield
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit) as error:  # rich ends the process where its reader is gone
-        raise Untold from error
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise Untold(error.strerror) from error
-
-
-def untold(error: Untold) -> NoReturn:
-    """Exit after what could not be told: in silence where nobody reads, as after ``| head``."""
-    if not str(error):
-        leave(1)
-    fail(f"the command is done, but what it has to say cannot be written ({error})", 4, "PublishError")
+        told = f"the command is done, but what it has to say cannot be written ({error.strerror})"
+        raise Untold(told) from error
 
 
 def fail(message: str, code: int, kind: str) -> NoReturn:

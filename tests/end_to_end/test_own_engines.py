@@ -90,7 +90,7 @@ class Refuses(Harmful):
         raise EngineError("in words of its own")
 
 
-@pytest.mark.parametrize("engine", [Fit, Sample, Save, Load, LateFacts, NoLateFacts, NoRows, NoSelf])
+@pytest.mark.parametrize("engine", [Fit, Sample, Save, Load, LateFacts, NoRows])
 def test_what_fails_in_mid_run_is_the_engine_s_own_error(tmp_path: Path, engine: type) -> None:
     """Red when it ends as a bug of ours, or with words that may quote rows."""
     name = f"test_own_engines:{engine.__name__}"
@@ -98,6 +98,13 @@ def test_what_fails_in_mid_run_is_the_engine_s_own_error(tmp_path: Path, engine:
         quick(ROWS, tmp_path / "out", engine=name)
     assert "secret cell" not in str(failed.value)
     assert not (tmp_path / "out" / "current").exists()
+
+
+@pytest.mark.parametrize(("engine", "kind"), [(NoSelf, "NoneType"), (NoLateFacts, "NoLateFacts")])
+def test_what_fit_returns_is_an_engine(tmp_path: Path, engine: type, kind: str) -> None:
+    name = f"test_own_engines:{engine.__name__}"
+    with pytest.raises(EngineError, match=f"^engine '{name}' failed: its fit returned a {kind}, no engine"):
+        quick(ROWS, tmp_path / "out", engine=name)
 
 
 def test_an_engine_s_own_error_passes_and_what_cannot_be_made_is_explained(tmp_path: Path) -> None:
