@@ -334,7 +334,7 @@ def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 a bug, else the error's own code; 130 when interrupted."""
     code = 0
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller; no file of ours may get its number
+        if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     try:

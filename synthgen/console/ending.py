@@ -50,15 +50,16 @@ def fail(message: str, code: int, kind: str) -> NoReturn:
 def leave(code: int) -> NoReturn:
     """Exit with nothing left to write: what the interpreter cannot flush at its own end turns any code into 120."""
     for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        with suppress(ValueError):  # code of the user's may have closed it
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 
 def _say(stream: TextIO, line: str) -> None:
-    with suppress(OSError):  # the code tells it
+    with suppress(OSError, ValueError):  # the code tells it
         stream.write(line + "\n")
         stream.flush()
 

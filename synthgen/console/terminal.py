@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -53,11 +54,20 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
         Console(highlight=False, width=width).print(table)
 
 
+class _Stderr(Console):
+    def on_broken_pipe(self) -> None:
+        """Say so: rich ends the process there, and stdout with it."""
+        raise BrokenPipeError
+
+
 class Reporter:
-    """Progress of the stages on stderr: a bar in a terminal, a line every few seconds elsewhere, or nothing."""
+    """Progress of the stages on stderr: a bar in a terminal, a line every few seconds elsewhere, or nothing.
+
+    A run goes on without those who watched it: what cannot be shown ends the showing.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _Stderr(stderr=True, highlight=False)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._quiet = quiet
@@ -77,12 +87,19 @@ class Reporter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError):
+                self._bar.stop()
 
     def __call__(self, stage: str, share: float, message: str) -> None:
         """Take note of progress: ``share`` of the stage is done."""
         if self._quiet:
             return
+        try:
+            self._show(stage, share, message)
+        except OSError:
+            self._quiet = True
+
+    def _show(self, stage: str, share: float, message: str) -> None:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=share, stage=stage, detail=clean(message))
             return

@@ -80,6 +80,14 @@ class Leaves(Harmful):
         sys.exit(0)
 
 
+class Closes(Harmful):
+    """Closes what all of the process writes to."""
+
+    def fit(self, train: TabularDataset, *, seed: int, context: FitContext | None = None) -> Self:
+        sys.stdout.close()
+        return super().fit(train, seed=seed, context=context)
+
+
 class LeavingLearner:
     """An estimator that ends the process when asked."""
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.progress import Progress
 from road_kit import command, frame
 
 from synthgen import cli
-from synthgen.console import commands
+from synthgen.console import commands, terminal
 
 
 def ended(monkeypatch, capsys, raised: BaseException, *arguments: str) -> tuple[int, str, str]:
@@ -100,7 +102,7 @@ def shell(folder: Path, line: str, *, buffered: bool = True) -> tuple[int, str]:
         ["bash", "-c", f'synthgen() {{ "{sys.executable}" -m synthgen "$@"; }}; {line}'],
         cwd=folder,
         env={
-            "PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parents[1]}",
+            "PYTHONPATH": f"{Path(__file__).parents[2]}:{Path(__file__).parent}",
             "PATH": "/usr/bin:/bin",
             **({} if buffered else {"PYTHONUNBUFFERED": "1"}),
         },
@@ -145,8 +147,30 @@ def test_a_run_that_published_is_not_said_to_have_not(tmp_path: Path) -> None:
     assert (tmp_path / "fraud-balanced" / "current").exists()
 
 
-def test_a_run_whose_reader_is_gone_is_none_that_went_well(tmp_path: Path) -> None:
-    """Red when what is left undone, or untold, ends as 0: a gate behind a pipe would be green."""
+def test_a_run_goes_on_without_its_reader_and_is_none_that_went_well(tmp_path: Path) -> None:
+    """Red when progress that nobody reads stops it, or what is untold ends as 0, and a gate behind a pipe is green."""
     frame().to_parquet(tmp_path / "fraud.parquet")
     assert shell(tmp_path, f"{BALANCE} 2>&1 | true; {FIRST}", buffered=False) == (1, "")
-    assert not (tmp_path / "fraud-balanced" / "current").exists()
+    assert (tmp_path / "fraud-balanced" / "current").exists()
+
+
+def test_a_terminal_that_is_gone_stops_no_run(monkeypatch, capsys) -> None:
+    """Red when the bar's end, which comes after publication, is told as a full disk before it."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    whole = Progress.stop
+
+    def stop(bar: Progress) -> None:
+        whole(bar)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Progress, "stop", stop)
+    with terminal.Reporter() as reporter:
+        reporter("publish", 0.5, "shards")
+    assert "publish" in capsys.readouterr().err
+
+
+def test_a_stdout_that_own_code_closed_ends_in_one_line(tmp_path: Path) -> None:
+    frame().to_parquet(tmp_path / "fraud.parquet")
+    code, said = shell(tmp_path, f"{BALANCE.replace('smote', 'road_kit:Closes')} --quiet --json")
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.startswith("error: this is a bug: ValueError")
